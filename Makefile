@@ -1,0 +1,35 @@
+# Needed: make, Go and a C compiler. What each target does is in scripts/, so that CI and people run the same.
+
+LISTEN   ?= 127.0.0.1:8080
+DATA     ?= data
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test replay fuzz fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+build: ## build bin/doorstep
+	@scripts/need
+	@test -x bin/doorstep || echo "building; the first time takes a few minutes (SQLite and H3 are C)"
+	go build -o bin/doorstep ./cmd/doorstep
+
+run: build ## serve a living demo city at http://127.0.0.1:8080 (LISTEN=host:port, DATA=folder)
+	@mkdir -p "$(DATA)"
+	bin/doorstep serve --demo --db "$(DATA)/doorstep.db" --listen "$(LISTEN)"
+
+test: ## everything CI checks, on SQLite and PostgreSQL
+	@scripts/test
+
+replay: build ## replay recorded orders against a server (scripts/replay)
+	@scripts/replay
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@FUZZTIME="$(FUZZTIME)" scripts/fuzz
+
+fmt: ## format the Go files
+	@scripts/fmt
+
+clean: ## remove bin (the demo city in DATA stays)
+	rm -rf bin

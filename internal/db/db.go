@@ -1,0 +1,419 @@
+// Package db keeps rows: SQLite inside by default, PostgreSQL when one machine is not enough,
+// the same SQL text for both. It is the only importer of sqlx and the drivers.
+//
+//	InTx ──► queue ──► one writer: BEGIN IMMEDIATE
+//	                     SAVEPOINT · function 1 · RELEASE
+//	                     SAVEPOINT · function 2 · ROLLBACK TO   (failed, panicked, too late)
+//	                     …
+//	                   COMMIT (one fsync for all) ──► OnCommit ──► everyone is answered
+//
+// Nothing is acknowledged before it is durable: InTx returns after the commit. Reads go through
+// Read, a pool of their own that never waits for the writer. On PostgreSQL the same InTx is an
+// ordinary transaction, run again when the server asks for it (40001, 40P01).
+//
+// Rules for a function given to InTx: no network, no image work, no sleeping; it may run more
+// than once, so it changes nothing outside the transaction except through OnCommit.
+//
+// SQL is portable: placeholders are ?, times are BIGINT milliseconds UTC, keys are made in Go,
+// and a statement expects no error it wants to survive (PostgreSQL ends the transaction at the
+// first one): write ON CONFLICT instead.
+package db
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"doorstep/internal/ident"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Engine is the kind of database behind a DB.
+type Engine string
+
+const (
+	SQLite   Engine = "sqlite"
+	Postgres Engine = "postgres"
+)
+
+// Clock is where the time of a change comes from; tests and sandboxes move it.
+type Clock func() time.Time
+
+// Options of Open; the zero value is production.
+type Options struct {
+	Clock Clock        // time.Now when nil
+	Log   *slog.Logger // slog.Default when nil
+	// GroupLimit bounds the functions that share one commit on SQLite; 0 is 2,048. 1 is one
+	// transaction each: the yardstick of the write benchmark.
+	GroupLimit int
+	// MaxRun is how long one function may hold the writer when its context has no earlier
+	// deadline; 0 is 5 s.
+	MaxRun time.Duration
+}
+
+// ErrNoRows is what Get returns when there is no such row.
+var ErrNoRows = sql.ErrNoRows
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	engine  Engine
+	url     string
+	clock   Clock
+	log     *slog.Logger
+	keys    *ident.Keys
+	names   *ident.Names
+	reads   *sqlx.DB
+	writes  *sqlx.DB
+	writer  *writer // nil on PostgreSQL
+	rebound sync.Map
+	wake    atomic.Pointer[func()]
+}
+
+// Open opens the database at url (a file path, or postgres://…), brings its schema up to date
+// and checks that it can be trusted with a commit.
+func Open(ctx context.Context, url string, o Options) (*DB, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.GroupLimit == 0 {
+		o.GroupLimit = 2048
+	}
+	if o.MaxRun == 0 {
+		o.MaxRun = 5 * time.Second
+	}
+	// A random node number keeps the keys of two processes on one database apart.
+	var n [2]byte
+	if _, err := rand.Read(n[:]); err != nil {
+		return nil, err
+	}
+	d := &DB{engine: EngineOf(url), url: url, clock: o.Clock, log: o.Log, keys: ident.NewKeys(int(n[0])<<8 | int(n[1]))}
+	var err error
+	if d.engine == Postgres {
+		err = d.openPostgres(ctx)
+	} else {
+		err = d.openSQLite(ctx)
+	}
+	if err != nil {
+		d.closePools()
+		return nil, fmt.Errorf("open database %s: %w", Redact(url), err)
+	}
+	if err := d.migrate(ctx); err != nil {
+		d.closePools()
+		return nil, fmt.Errorf("migrate %s: %w", Redact(url), err)
+	}
+	if d.engine == SQLite {
+		if d.writer, err = newWriter(d, o.GroupLimit, o.MaxRun); err != nil {
+			d.closePools()
+			return nil, err
+		}
+	}
+	if err := d.loadSecret(ctx); err != nil {
+		_ = d.Close()
+		return nil, fmt.Errorf("secret of %s: %w", Redact(url), err)
+	}
+	return d, nil
+}
+
+// EngineOf tells the engine a URL names.
+func EngineOf(url string) Engine {
+	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
+		return Postgres
+	}
+	return SQLite
+}
+
+// Close waits for the functions already accepted, then closes the connections.
+func (d *DB) Close() error {
+	if d.writer != nil {
+		d.writer.close()
+	}
+	return d.closePools()
+}
+
+func (d *DB) closePools() error {
+	var errs []error
+	for _, p := range []*sqlx.DB{d.reads, d.writes} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Engine is the kind of database.
+func (d *DB) Engine() Engine { return d.engine }
+
+// Names turns keys into the names shown outside, under this database's own secret.
+func (d *DB) Names() *ident.Names { return d.names }
+
+// Keys makes the keys of rows.
+func (d *DB) Keys() *ident.Keys { return d.keys }
+
+// Now is the time on this database's clock, UTC, in whole milliseconds as rows keep it.
+func (d *DB) Now() time.Time { return d.clock().UTC().Truncate(time.Millisecond) }
+
+// Queryer reads rows: a transaction sees its own changes, Read sees what is committed.
+type Queryer interface {
+	// Get reads one row into dest (a pointer to a struct with db tags, or to a scalar);
+	// ErrNoRows when there is none.
+	Get(dest any, query string, args ...any) error
+	// Select reads all rows into dest, a pointer to a slice.
+	Select(dest any, query string, args ...any) error
+}
+
+// Tx is one change. It belongs to the function it was given to and dies with it.
+type Tx struct {
+	ctx context.Context
+	db  *DB
+	now time.Time
+	// mu is held while a statement runs: when a function overstays, the writer waits for
+	// the statement, marks the transaction dead and goes on without the function.
+	mu       sync.Mutex
+	dead     error
+	run      runner
+	onCommit []func()
+}
+
+// runner runs statements on one connection.
+type runner interface {
+	exec(query string, args []any) (int64, error)
+	get(dest any, query string, args []any) error
+	sel(dest any, query string, args []any) error
+}
+
+// InTx runs f in a transaction and returns when its changes are durable, or when none of them
+// happened. It is the only way to write.
+//
+// Errors: what f returned; fault.Full when the disk is full; fault.Unavailable when the
+// database fails, when f overstayed its deadline, or when too many wait already.
+func (d *DB) InTx(ctx context.Context, f func(*Tx) error) error {
+	if d.writer != nil {
+		return d.writer.do(ctx, f)
+	}
+	return d.inPostgresTx(ctx, f)
+}
+
+// Context is the context the change was asked for under.
+func (t *Tx) Context() context.Context { return t.ctx }
+
+// Now is the one clock of the change, UTC, in whole milliseconds.
+func (t *Tx) Now() time.Time { return t.now }
+
+// Names turns keys into names.
+func (t *Tx) Names() *ident.Names { return t.db.names }
+
+// NewKey makes the key of a new row.
+func (t *Tx) NewKey() int64 { return t.db.keys.Next() }
+
+// OnCommit has f called once the change is durable, before InTx returns; never if it failed.
+// f must not block: it runs on the writer.
+func (t *Tx) OnCommit(f func()) { t.onCommit = append(t.onCommit, f) }
+
+// Exec runs a statement and returns how many rows it changed.
+func (t *Tx) Exec(query string, args ...any) (int64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.alive(); err != nil {
+		return 0, err
+	}
+	return t.run.exec(query, args)
+}
+
+// Get implements Queryer.
+func (t *Tx) Get(dest any, query string, args ...any) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.alive(); err != nil {
+		return err
+	}
+	return t.run.get(dest, query, args)
+}
+
+// Select implements Queryer.
+func (t *Tx) Select(dest any, query string, args ...any) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.alive(); err != nil {
+		return err
+	}
+	return t.run.sel(dest, query, args)
+}
+
+func (t *Tx) alive() error {
+	if t.dead != nil {
+		return t.dead
+	}
+	// Checked between statements and never during one: SQLite rolls back the whole group
+	// when a writing statement is interrupted.
+	return overdue(t.ctx.Err())
+}
+
+func (t *Tx) kill(err error) {
+	t.mu.Lock()
+	t.dead = err
+	t.mu.Unlock()
+}
+
+// OnGroup has f called after every commit, once for all functions that shared it: the one wake-up
+// of those who follow the log. There is one f; it must not block.
+func (d *DB) OnGroup(f func()) { d.wake.Store(&f) }
+
+func (d *DB) wakeFollowers() {
+	if f := d.wake.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// announce runs what waited for the commit. A reader that panics must not stop the writer.
+func (t *Tx) announce() {
+	for _, f := range t.onCommit {
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					t.db.log.Error("panic after commit", "panic", r)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+// Read is a reader of committed rows, bound to ctx.
+func (d *DB) Read(ctx context.Context) Queryer { return reader{ctx, d} }
+
+type reader struct {
+	ctx context.Context
+	db  *DB
+}
+
+func (r reader) Get(dest any, query string, args ...any) error {
+	return Classify(r.db.reads.GetContext(r.ctx, dest, r.db.rebind(query), args...))
+}
+
+func (r reader) Select(dest any, query string, args ...any) error {
+	return Classify(r.db.reads.SelectContext(r.ctx, dest, r.db.rebind(query), args...))
+}
+
+// Each calls f for every row of query on the read pool without holding them all; T is a struct
+// with db tags. It stops at f's first error and returns it.
+func Each[T any](ctx context.Context, d *DB, f func(T) error, query string, args ...any) error {
+	rows, err := d.reads.QueryxContext(ctx, d.rebind(query), args...)
+	if err != nil {
+		return Classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v T
+		if err := rows.StructScan(&v); err != nil {
+			return err
+		}
+		if err := f(v); err != nil {
+			return err
+		}
+	}
+	return Classify(rows.Err())
+}
+
+// In expands each slice among args into as many placeholders: `WHERE key IN (?)`.
+func In(query string, args ...any) (string, []any, error) { return sqlx.In(query, args...) }
+
+// rebind writes ? as the engine wants it; the texts are few and constant, so each is done once.
+func (d *DB) rebind(query string) string {
+	if d.engine == SQLite {
+		return query
+	}
+	if q, ok := d.rebound.Load(query); ok {
+		return q.(string)
+	}
+	q := sqlx.Rebind(sqlx.DOLLAR, query)
+	// Expanded IN lists are not constant; keep only texts that can come again.
+	if len(query) < 4096 {
+		d.rebound.Store(query, q)
+	}
+	return q
+}
+
+// loadSecret makes this database's secret once and remembers it. It is a row and not a file, so
+// that a restored backup still knows its own names and links.
+func (d *DB) loadSecret(ctx context.Context) error {
+	fresh := make([]byte, 32)
+	if _, err := rand.Read(fresh); err != nil {
+		return err
+	}
+	var text string
+	err := d.Read(ctx).Get(&text, `SELECT value FROM setting WHERE name = ?`, "secret")
+	if errors.Is(err, ErrNoRows) {
+		err = d.InTx(ctx, func(tx *Tx) error {
+			if _, err := tx.Exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`,
+				"secret", hex.EncodeToString(fresh)); err != nil {
+				return err
+			}
+			return tx.Get(&text, `SELECT value FROM setting WHERE name = ?`, "secret")
+		})
+	}
+	if err != nil {
+		return err
+	}
+	secret, err := hex.DecodeString(text)
+	if err != nil {
+		return err
+	}
+	d.names, err = ident.NewNames(secret)
+	return err
+}
+
+// Horizon is the largest event key a follower of the log may read up to now: no smaller one can
+// still appear. On SQLite commits come in the order of their keys. On PostgreSQL a later key can
+// commit first, so the horizon is where the oldest open write transaction began.
+func (d *DB) Horizon(ctx context.Context) (int64, error) {
+	if d.engine == SQLite {
+		return 1<<63 - 1, nil
+	}
+	var ms int64
+	err := d.reads.GetContext(ctx, &ms, `SELECT floor(1000 * extract(epoch FROM least(clock_timestamp(),
+		(SELECT min(xact_start) FROM pg_stat_activity WHERE application_name = 'doorstep-write'))))::bigint`)
+	if err != nil {
+		return 0, Classify(err)
+	}
+	return ident.At(time.UnixMilli(ms)), nil
+}
+
+// Stats are counters since Open, for the metrics page.
+type Stats struct {
+	Functions, Groups, Failed uint64 // functions run, commits made, functions that failed
+	Queue                     int    // functions waiting now
+}
+
+// Stats of the writer; zero on PostgreSQL, whose own views tell more.
+func (d *DB) Stats() Stats {
+	if d.writer == nil {
+		return Stats{}
+	}
+	return d.writer.stats()
+}
+
+// Redact is url without its password, for logs and messages.
+func Redact(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return url
+	}
+	cred, host, ok := strings.Cut(rest, "@")
+	if !ok {
+		return url
+	}
+	user, _, _ := strings.Cut(cred, ":")
+	return scheme + "://" + user + "@" + host
+}

@@ -1,0 +1,140 @@
+// Package event is the log of what happened.
+//
+// Every state change appends to it in its own transaction; nobody is called by name. Whoever wants
+// to know reads the log with a cursor: a merchant's poll, an SSE stream, the customer's page. A
+// row's key is its place in the log, so a cursor is one number and resuming is exact.
+package event
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"doorstep/internal/db"
+)
+
+// Event is one thing that happened.
+type Event struct {
+	Seq        int64     // place in the log; grows with time
+	Prev       int64     // the subject's event before this one, 0 at its first
+	Sequence   int64     // 1, 2, 3 … within the subject: a reader sees gaps
+	Type       string    // resource.past_tense: order.delivered
+	Subject    int64     // key of what it happened to
+	Merchant   int64     // whose business it is, 0: nobody's
+	Store      int64     // the store concerned, 0: none
+	Actor      string    // who did it
+	OccurredAt time.Time // when it happened: on a phone, that phone's clock
+	RecordedAt time.Time // when we learned of it
+	Data       json.RawMessage
+}
+
+// New is an event to append. A zero OccurredAt means now; Data is any JSON-able value.
+type New struct {
+	Type       string
+	Subject    int64
+	Merchant   int64
+	Store      int64
+	OccurredAt time.Time
+	Data       any
+}
+
+// Chain is a subject's end of its own story, kept in the subject's row: Last is the seq of its
+// newest event, Count how many there are.
+type Chain struct {
+	Last  int64 `db:"last_event"`
+	Count int64 `db:"event_count"`
+}
+
+type actorKey struct{}
+
+// WithActor says who acts in ctx: the events of its transactions carry the name.
+func WithActor(ctx context.Context, actor string) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+// Actor is who acts in ctx; "system" when nobody said.
+func Actor(ctx context.Context) string {
+	if a, ok := ctx.Value(actorKey{}).(string); ok {
+		return a
+	}
+	return "system"
+}
+
+// Append writes e to the log and moves the subject's chain on; the caller stores the chain with
+// the subject, in the same transaction.
+func Append(tx *db.Tx, c *Chain, e New) error {
+	data := []byte("{}")
+	if e.Data != nil {
+		var err error
+		if data, err = json.Marshal(e.Data); err != nil {
+			return fmt.Errorf("event %s: %w", e.Type, err)
+		}
+	}
+	occurred := tx.Now()
+	if !e.OccurredAt.IsZero() {
+		occurred = e.OccurredAt
+	}
+	seq := tx.NewKey()
+	_, err := tx.Exec(`INSERT INTO event (seq, prev, sequence, type, subject, merchant, store, actor, occurred_at, recorded_at, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		seq, c.Last, c.Count+1, e.Type, e.Subject, e.Merchant, e.Store, Actor(tx.Context()),
+		occurred.UnixMilli(), tx.Now().UnixMilli(), string(data))
+	if err != nil {
+		return err
+	}
+	c.Last, c.Count = seq, c.Count+1
+	return nil
+}
+
+// Filter narrows what a reader gets; a zero field does not.
+type Filter struct {
+	Subject  int64
+	Merchant int64
+	Store    int64
+}
+
+func (f Filter) fits(e Event) bool {
+	return (f.Subject == 0 || f.Subject == e.Subject) &&
+		(f.Merchant == 0 || f.Merchant == e.Merchant) &&
+		(f.Store == 0 || f.Store == e.Store)
+}
+
+const columns = `seq, prev, sequence, type, subject, merchant, store, actor, occurred_at, recorded_at, data`
+
+type row struct {
+	Seq        int64
+	Prev       int64
+	Sequence   int64
+	Type       string
+	Subject    int64
+	Merchant   int64
+	Store      int64
+	Actor      string
+	OccurredAt int64 `db:"occurred_at"`
+	RecordedAt int64 `db:"recorded_at"`
+	Data       string
+}
+
+func (r row) event() Event {
+	return Event{Seq: r.Seq, Prev: r.Prev, Sequence: r.Sequence, Type: r.Type, Subject: r.Subject, Merchant: r.Merchant,
+		Store: r.Store, Actor: r.Actor, OccurredAt: time.UnixMilli(r.OccurredAt).UTC(), RecordedAt: time.UnixMilli(r.RecordedAt).UTC(),
+		Data: json.RawMessage(r.Data)}
+}
+
+// Story is everything that happened to one subject, oldest first, walked back from its last event.
+func Story(q db.Queryer, last int64) ([]Event, error) {
+	var story []Event
+	for seq := last; seq != 0; {
+		var r row
+		if err := q.Get(&r, `SELECT `+columns+` FROM event WHERE seq = ?`, seq); err != nil {
+			return nil, err
+		}
+		story = append(story, r.event())
+		seq = r.Prev
+	}
+	for i, j := 0, len(story)-1; i < j; i, j = i+1, j-1 {
+		story[i], story[j] = story[j], story[i]
+	}
+	return story, nil
+}

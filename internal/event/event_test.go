@@ -1,0 +1,132 @@
+package event_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"doorstep/internal/db"
+	"doorstep/internal/db/dbtest"
+	"doorstep/internal/event"
+)
+
+func happen(t *testing.T, d *db.DB, c *event.Chain, e event.New) {
+	t.Helper()
+	if err := d.InTx(event.WithActor(context.Background(), "somebody"), func(tx *db.Tx) error { return event.Append(tx, c, e) }); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAStoryIsWalkedBackFromItsEnd(t *testing.T) {
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		var mine, other event.Chain
+		truly := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		for i := range 3 {
+			happen(t, d, &mine, event.New{Type: fmt.Sprint("order.step", i), Subject: 1, OccurredAt: truly, Data: map[string]int{"i": i}})
+			happen(t, d, &other, event.New{Type: "order.other", Subject: 2})
+		}
+		story, err := event.Story(d.Read(context.Background()), mine.Last)
+		if err != nil || len(story) != 3 {
+			t.Fatalf("%d events, %v", len(story), err)
+		}
+		for i, e := range story {
+			if e.Type != fmt.Sprint("order.step", i) || e.Sequence != int64(i+1) || e.Subject != 1 || e.Actor != "somebody" ||
+				string(e.Data) != fmt.Sprintf(`{"i":%d}`, i) || !e.OccurredAt.Equal(truly) || e.RecordedAt.Equal(truly) {
+				t.Errorf("event %d: %+v", i, e)
+			}
+		}
+	})
+}
+
+func TestAFailedChangeLeavesNoEvent(t *testing.T) {
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		log := event.NewLog(d)
+		defer log.Close()
+		no := errors.New("no")
+		err := d.InTx(context.Background(), func(tx *db.Tx) error {
+			var c event.Chain
+			if err := event.Append(tx, &c, event.New{Type: "order.never", Subject: 1}); err != nil {
+				return err
+			}
+			return no
+		})
+		if !errors.Is(err, no) {
+			t.Fatal(err)
+		}
+		if events, _, err := log.After(context.Background(), 0, 10, event.Filter{}); err != nil || len(events) != 0 {
+			t.Errorf("%v %v", events, err)
+		}
+	})
+}
+
+// Followers that come, lag and come back see every event of theirs once and in order, while many
+// write at once.
+func TestFollowersMissNothing(t *testing.T) {
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		log := event.NewLog(d)
+		defer log.Close()
+		const writers, each = 8, 150
+		var writing, following sync.WaitGroup
+		got := make([][]event.Event, 4)
+		for i := range got {
+			following.Go(func() {
+				f := event.Filter{}
+				want := writers * each
+				if i == 3 {
+					f.Subject, want = 5, each
+				}
+				done := errors.New("done")
+				cursor := int64(0)
+				for {
+					err := log.Follow(context.Background(), cursor, f, func(e event.Event) error {
+						got[i] = append(got[i], e)
+						cursor = e.Seq
+						switch {
+						case len(got[i]) == want:
+							return done
+						case i == 1 && len(got[i])%100 == 0:
+							return errors.New("the connection broke") // and Last-Event-ID resumes
+						case i == 2 && len(got[i])%50 == 0:
+							time.Sleep(2 * time.Millisecond) // slow
+						}
+						return nil
+					})
+					if errors.Is(err, done) {
+						return
+					}
+				}
+			})
+		}
+		for w := range writers {
+			writing.Go(func() {
+				var c event.Chain
+				for range each {
+					happen(t, d, &c, event.New{Type: "order.moved", Subject: int64(w + 1)})
+				}
+			})
+		}
+		writing.Wait()
+		following.Wait()
+		for i, events := range got {
+			if !slices.IsSortedFunc(events, func(a, b event.Event) int {
+				if a.Seq < b.Seq {
+					return -1
+				}
+				return 1
+			}) {
+				t.Errorf("follower %d saw events out of order or twice", i)
+			}
+			last := map[int64]int64{}
+			for _, e := range events {
+				if e.Sequence != last[e.Subject]+1 {
+					t.Errorf("follower %d: subject %d went from %d to %d", i, e.Subject, last[e.Subject], e.Sequence)
+				}
+				last[e.Subject] = e.Sequence
+			}
+		}
+	})
+}
