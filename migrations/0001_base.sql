@@ -23,9 +23,11 @@ CREATE TABLE event (
 );
 
 CREATE TABLE merchant (
-    key        BIGKEY,
-    name       TEXT   NOT NULL UNIQUE,
-    created_at BIGINT NOT NULL
+    key         BIGKEY,
+    name        TEXT   NOT NULL UNIQUE,
+    created_at  BIGINT NOT NULL,
+    last_event  BIGINT NOT NULL,
+    event_count BIGINT NOT NULL
 );
 
 CREATE TABLE api_key (
@@ -38,7 +40,9 @@ CREATE TABLE api_key (
     merchant_key BIGINT NOT NULL,
     created_at   BIGINT NOT NULL,
     expires_at   BIGINT,
-    revoked_at   BIGINT
+    revoked_at   BIGINT,
+    last_event   BIGINT NOT NULL,
+    event_count  BIGINT NOT NULL
 );
 
 -- The stored answers of requests that carried an Idempotency-Key; purged from the old end.
@@ -62,7 +66,7 @@ CREATE TABLE lease (
 CREATE TABLE job_slot (
     job         TEXT   NOT NULL,
     slot        BIGINT NOT NULL,
-    state       TEXT   NOT NULL, -- running, done, failed, skipped
+    state       TEXT   NOT NULL, -- due, running, done, failed, skipped
     fence       BIGINT NOT NULL,
     tries       BIGINT NOT NULL,
     started_at  BIGINT NOT NULL,

@@ -43,7 +43,29 @@ const (
 	// the rounding error of a chord or of geo.DistanceM. Two chords farther apart
 	// than this order as the metres do; closer ones are settled by the metres.
 	margin = 1e-12
+
+	// unsure is the same for squared chords: of two up to 2, (a-2*margin)^2 is at
+	// least a^2-unsure.
+	unsure = 8 * margin
+
+	// everywhere is a chord that spans more than the globe.
+	everywhere = 2 + margin
+
+	shellStores = 8
+
+	// radiusStep rounds the radius of a ball up by at most about 250 m. Without
+	// it each new store at the rim of its cell would make all rings stale.
+	radiusStep = 4e-5
+
+	// blocksPerRadius cuts space into cubes of 2.1 km, about the size of a leaf.
+	blocksPerRadius = 3000
+
+	ringSlots  = 1 << 16 // rings remembered, 1 kB or less each
+	ringLeaves = 16      // leaves remembered in one ring
 )
+
+// halfBlock is the longest chord from the middle of a block to a point in it.
+var halfBlock = math.Sqrt(3)/2/blocksPerRadius + margin
 
 // Index is a live set of stores in memory, each with a point, a service radius
 // and a value of the caller's. All methods may be called at any time from any
@@ -54,7 +76,9 @@ const (
 //
 // Nodes are never given back: an index holds as many as ever held a store.
 type Index[T any] struct {
-	root node[T]
+	root       node[T]
+	generation atomic.Uint64 // counts the changes that make rings stale
+	rings      []atomic.Pointer[ring[T]]
 
 	mu     sync.RWMutex // guards the maps, and lets one writer at a time swap
 	stores map[int64]*store[T]
@@ -108,9 +132,29 @@ type branch[T any] struct {
 	node          *node[T]
 }
 
+// ring lists the leaves around a block that may serve it, nearest bound first.
+type ring[T any] struct {
+	block      block
+	generation uint64
+	near       []neighbour[T]
+	beyond     float64 // bound of all leaves that are not listed, or +Inf
+}
+
+// neighbour is a leaf seen from the middle of a block: no store of it is nearer
+// than the chord bound. center and radius are its ball.
+type neighbour[T any] struct {
+	bound, radius float64
+	center        geo.Vec
+	node          *node[T]
+}
+
 // NewIndex returns an empty index.
 func NewIndex[T any]() *Index[T] {
-	ix := &Index[T]{stores: map[int64]*store[T]{}, nodes: map[geo.Cell]*node[T]{}}
+	ix := &Index[T]{
+		rings:  make([]atomic.Pointer[ring[T]], ringSlots),
+		stores: map[int64]*store[T]{},
+		nodes:  map[geo.Cell]*node[T]{},
+	}
 	ix.root.branches.Store(new([]branch[T]))
 	return ix
 }
@@ -135,11 +179,15 @@ func (ix *Index[T]) Put(key int64, p geo.Point, radiusM float64, v T) error {
 	if err != nil {
 		return fmt.Errorf("assign: store %d: %w", key, err)
 	}
-	home.cover(at, reach)
+	grew := home.cover(at, reach)
 	old := ix.stores[key]
 	now := &store[T]{key: key, at: p, radiusM: radiusM, home: home, value: v}
 	home.put(old, now, spot{at: at, reach2: reach * reach})
 	ix.stores[key] = now
+	if grew {
+		// Only now: a ring made after this has seen all of the above.
+		ix.generation.Add(1)
+	}
 	if old != nil && old.home != home {
 		old.home.remove(old)
 	}
@@ -191,18 +239,13 @@ func (ix *Index[T]) Nearest(p geo.Point, maxM float64, eligible func(*T) bool) (
 		at: p, from: geo.VecOf(p), maxM: maxM, eligible: eligible,
 		limit: geo.ChordOf(maxM) + margin,
 	}
-	var onStack [64]ranked[node[T]]
-	f := frontier[T]{from: s.from}
-	f.nodes.items = append(onStack[:0], ranked[node[T]]{of: &ix.root})
-	for f.horizon() <= s.limit {
-		if c := f.step(s.limit); c != nil {
-			s.visit(c)
-		}
+	if near := ix.ringAt(s.from); !s.within(near) {
+		s.beyond(near, &ix.root)
 	}
 	if s.best == nil {
 		return hit, false
 	}
-	return Hit[T]{Key: s.best.key, DistanceM: s.bestM, Value: s.best.value}, true
+	return Hit[T]{Key: s.best.key, DistanceM: geo.DistanceM(p, s.best.at), Value: s.best.value}, true
 }
 
 // Walk shows the stores that p lies in the radius of and that are at most maxM
@@ -218,14 +261,18 @@ func (ix *Index[T]) Walk(p geo.Point, maxM float64, visit func(Hit[T]) (more boo
 		at: p, from: geo.VecOf(p), maxM: maxM, visit: visit,
 		limit: geo.ChordOf(maxM) + margin,
 	}
-	var nodesOnStack [64]ranked[node[T]]
+	var branchesOnStack [64]ranked[branch[T]]
 	var storesOnStack [64]ranked[store[T]]
 	f := frontier[T]{from: w.from}
-	f.nodes.items = append(nodesOnStack[:0], ranked[node[T]]{of: &ix.root})
-	w.seen = heap[store[T]]{items: storesOnStack[:0], tie: w.before}
+	f.branches.items = branchesOnStack[:0]
+	w.seen = heap[store[T]]{items: storesOnStack[:0], from: p, tie: inOrder[T]}
+	f.enter(&ix.root, math.Inf(-1), w.limit)
 	for f.horizon() <= w.limit {
-		if c := f.step(w.limit); c != nil {
-			w.gather(c)
+		bound := f.horizon()
+		if leaf := f.step(w.limit); leaf != nil {
+			if to := w.gather(leaf, bound); to <= w.limit {
+				f.branches.push(ranked[branch[T]]{chord: to, of: leaf})
+			}
 		}
 		if !w.emit(f.horizon()) {
 			return
@@ -243,33 +290,41 @@ func checkQuery(p geo.Point, maxM float64) (float64, bool) {
 	return maxM, ok && maxM > 0
 }
 
-// frontier is the part of the tree that a query at from has yet to look at,
-// ranked by bounds.
+// frontier is the part of the tree that a query has yet to look at, ranked by
+// bounds. The query lies at most slack from the vector from.
 type frontier[T any] struct {
-	from  geo.Vec
-	nodes heap[node[T]]
+	from     geo.Vec
+	slack    float64
+	branches heap[branch[T]]
 }
 
-// horizon returns the chord that no store under the frontier is nearer than.
-func (f *frontier[T]) horizon() float64 { return f.nodes.least() }
+// horizon returns the chord from f.from that no store under the frontier is
+// nearer than.
+func (f *frontier[T]) horizon() float64 { return f.branches.least() }
 
-// step takes the nearest node off the frontier. It returns the stores of a leaf;
-// any other node makes room for those of its branches that may serve from, at
-// most limit away.
-func (f *frontier[T]) step(limit float64) *crowd[T] {
-	n := f.nodes.pop().of
-	if c := n.crowd.Load(); c != nil {
-		return c
+// step takes the first branch off the frontier. It returns one that leads to a
+// leaf; any other gives way to the branches behind it.
+func (f *frontier[T]) step(limit float64) (leaf *branch[T]) {
+	first := f.branches.pop()
+	if first.of.node.crowd.Load() != nil {
+		return first.of
 	}
+	f.enter(first.of.node, first.chord, limit)
+	return nil
+}
+
+// enter adds those branches of n that may serve the query from at most limit
+// away. No store behind them is nearer than the bound of n: its ball and theirs
+// both hold them, and need not lie in each other.
+func (f *frontier[T]) enter(n *node[T], bound, limit float64) {
 	branches := *n.branches.Load()
 	for i := range branches {
 		b := &branches[i]
-		chord2, most := f.from.Chord2(b.center), min(limit, b.reach)+b.radius
+		chord2, most := f.from.Chord2(b.center), min(limit, b.reach)+b.radius+f.slack
 		if chord2 <= most*most {
-			f.nodes.push(ranked[node[T]]{chord: math.Sqrt(chord2) - b.radius, of: b.node})
+			f.branches.push(ranked[branch[T]]{chord: max(bound, math.Sqrt(chord2)-b.radius), of: b})
 		}
 	}
-	return nil
 }
 
 // search is one Nearest under way.
@@ -281,7 +336,35 @@ type search[T any] struct {
 
 	limit float64 // chord beyond which no store can win any more
 	best  *store[T]
-	bestM float64
+}
+
+// within visits the leaves of a ring that can still hold a better store, and says
+// whether no other leaf can.
+func (s *search[T]) within(r *ring[T]) (settled bool) {
+	slack := s.from.Chord(r.block.mid())
+	for i := range r.near {
+		n := &r.near[i]
+		if n.bound-slack > s.limit {
+			return true
+		}
+		if most := s.limit + n.radius; s.from.Chord2(n.center) <= most*most {
+			s.visit(n.node.crowd.Load())
+		}
+	}
+	return r.beyond-slack > s.limit
+}
+
+// beyond does the same for the leaves of the tree that are not in the ring.
+func (s *search[T]) beyond(r *ring[T], root *node[T]) {
+	var onStack [64]ranked[branch[T]]
+	f := frontier[T]{from: s.from}
+	f.branches.items = onStack[:0]
+	f.enter(root, math.Inf(-1), s.limit)
+	for f.horizon() <= s.limit {
+		if leaf := f.step(s.limit); leaf != nil && !r.lists(leaf.node) {
+			s.visit(leaf.node.crowd.Load())
+		}
+	}
 }
 
 func (s *search[T]) visit(c *crowd[T]) {
@@ -295,18 +378,21 @@ func (s *search[T]) visit(c *crowd[T]) {
 		if s.eligible != nil && !s.eligible(&found.value) {
 			continue
 		}
-		m := geo.DistanceM(s.at, found.at)
-		if m > found.radiusM || m > s.maxM || !s.beats(m, found.key) {
+		if chord2 > min(limit2, c.spots[i].reach2)-unsure && !s.beats(found) {
 			continue
 		}
-		s.best, s.bestM = found, m
-		s.limit = math.Sqrt(chord2) + margin
+		s.best, s.limit = found, math.Sqrt(chord2)+margin
 		limit2 = s.limit * s.limit
 	}
 }
 
-func (s *search[T]) beats(m float64, key int64) bool {
-	return s.best == nil || m < s.bestM || m == s.bestM && key < s.best.key
+// beats decides by metres what chords leave open.
+func (s *search[T]) beats(found *store[T]) bool {
+	m := geo.DistanceM(s.at, found.at)
+	if m > found.radiusM || m > s.maxM {
+		return false
+	}
+	return s.best == nil || inOrder(s.at, found, s.best)
 }
 
 // walk is one Walk under way.
@@ -319,15 +405,28 @@ type walk[T any] struct {
 	seen  heap[store[T]] // in the leaves visited so far, and not yet shown
 }
 
-func (w *walk[T]) gather(c *crowd[T]) {
-	limit2 := w.limit * w.limit
+// gather takes in the stores of a leaf that lie farther than the chord from, up
+// to the chord it returns; +Inf says that none is left. It takes a crowded leaf
+// in shells of about shellStores, for few walks go through all of them.
+func (w *walk[T]) gather(leaf *branch[T], from float64) (to float64) {
+	c := leaf.node.crowd.Load()
+	to = max(0, from) + leaf.radius*math.Sqrt(shellStores/float64(len(c.spots)))
+	limit2, from2, to2 := w.limit*w.limit, from*math.Abs(from), to*to
+	left := false
 	for i := range c.spots {
 		chord2 := w.from.Chord2(c.spots[i].at)
-		if chord2 > limit2 || chord2 > c.spots[i].reach2 {
-			continue
+		switch {
+		case chord2 <= from2 || chord2 > limit2 || chord2 > c.spots[i].reach2:
+		case chord2 > to2:
+			left = true
+		default:
+			w.seen.push(ranked[store[T]]{chord: math.Sqrt(chord2), of: c.stores[i]})
 		}
-		w.seen.push(ranked[store[T]]{chord: math.Sqrt(chord2), of: c.stores[i]})
 	}
+	if !left {
+		return math.Inf(1)
+	}
+	return to
 }
 
 // emit shows the stores nearer than horizon, a chord from which on others may
@@ -346,10 +445,10 @@ func (w *walk[T]) emit(horizon float64) (more bool) {
 	return true
 }
 
-// before orders stores by (metres, key).
-func (w *walk[T]) before(a, b *store[T]) bool {
+// inOrder says whether a comes before b by (metres from p, key).
+func inOrder[T any](p geo.Point, a, b *store[T]) bool {
 	return cmp.Or(
-		cmp.Compare(geo.DistanceM(w.at, a.at), geo.DistanceM(w.at, b.at)),
+		cmp.Compare(geo.DistanceM(p, a.at), geo.DistanceM(p, b.at)),
 		cmp.Compare(a.key, b.key),
 	) < 0
 }
@@ -359,7 +458,8 @@ func (w *walk[T]) before(a, b *store[T]) bool {
 // which container/heap would not allow.
 type heap[E any] struct {
 	items []ranked[E]
-	tie   func(a, b *E) bool
+	from  geo.Point
+	tie   func(from geo.Point, a, b *E) bool
 }
 
 type ranked[E any] struct {
@@ -370,7 +470,7 @@ type ranked[E any] struct {
 func (h *heap[E]) less(i, j int) bool {
 	a, b := h.items[i], h.items[j]
 	if h.tie != nil && math.Abs(a.chord-b.chord) <= margin {
-		return h.tie(a.of, b.of)
+		return h.tie(h.from, a.of, b.of)
 	}
 	return a.chord < b.chord
 }
@@ -415,6 +515,72 @@ func (h *heap[E]) pop() ranked[E] {
 	}
 }
 
+// block is a cube of space; every point on the ground lies in exactly one.
+type block struct {
+	x, y, z int16
+}
+
+func blockOf(v geo.Vec) block {
+	return block{
+		x: int16(math.Floor(v.X * blocksPerRadius)),
+		y: int16(math.Floor(v.Y * blocksPerRadius)),
+		z: int16(math.Floor(v.Z * blocksPerRadius)),
+	}
+}
+
+func (b block) mid() geo.Vec {
+	return geo.Vec{
+		X: (float64(b.x) + 0.5) / blocksPerRadius,
+		Y: (float64(b.y) + 0.5) / blocksPerRadius,
+		Z: (float64(b.z) + 0.5) / blocksPerRadius,
+	}
+}
+
+// slot spreads blocks over the ring table by multiplicative hashing with the
+// golden ratio (Knuth, TAOCP 6.4).
+func (b block) slot() uint64 {
+	packed := uint64(uint16(b.x))<<32 | uint64(uint16(b.y))<<16 | uint64(uint16(b.z))
+	return packed * 0x9E3779B97F4A7C15 >> 32 % ringSlots
+}
+
+// ringAt returns the ring of the block v lies in, made anew if it was never
+// made, has gone stale, or gave way to another block's. The table is bounded
+// without any bookkeeping: a slot holds whoever came last.
+func (ix *Index[T]) ringAt(v geo.Vec) *ring[T] {
+	b := blockOf(v)
+	slot := &ix.rings[b.slot()]
+	// Read before the tree is: a ring may know more than it says, never less.
+	generation := ix.generation.Load()
+	if r := slot.Load(); r != nil && r.block == b && r.generation == generation {
+		return r
+	}
+	r := ix.newRing(b)
+	r.generation = generation
+	slot.Store(r)
+	return r
+}
+
+func (r *ring[T]) lists(leaf *node[T]) bool {
+	return slices.ContainsFunc(r.near, func(n neighbour[T]) bool { return n.node == leaf })
+}
+
+func (ix *Index[T]) newRing(b block) *ring[T] {
+	var onStack [64]ranked[branch[T]]
+	f := frontier[T]{from: b.mid(), slack: halfBlock}
+	f.branches.items = onStack[:0]
+	f.enter(&ix.root, math.Inf(-1), everywhere)
+	var near [ringLeaves]neighbour[T]
+	n := 0
+	for n < ringLeaves && f.horizon() <= everywhere {
+		bound := f.horizon()
+		if leaf := f.step(everywhere); leaf != nil {
+			near[n] = neighbour[T]{bound: bound, radius: leaf.radius, center: leaf.center, node: leaf.node}
+			n++
+		}
+	}
+	return &ring[T]{block: b, near: slices.Clone(near[:n]), beyond: f.horizon()}
+}
+
 // nodeAt returns the node of a cell, newly hung into the tree if it was never
 // there.
 func (ix *Index[T]) nodeAt(cell geo.Cell) (*node[T], error) {
@@ -445,8 +611,8 @@ func (ix *Index[T]) nodeAt(cell geo.Cell) (*node[T], error) {
 }
 
 // cover grows the balls from n to the root over a store at v that serves up to
-// the chord reach.
-func (n *node[T]) cover(v geo.Vec, reach float64) {
+// the chord reach, and says whether any had to. A new one always has to.
+func (n *node[T]) cover(v geo.Vec, reach float64) (grew bool) {
 	for ; n.parent != nil; n = n.parent {
 		branches := *n.parent.branches.Load()
 		b := branches[n.slot]
@@ -454,11 +620,16 @@ func (n *node[T]) cover(v geo.Vec, reach float64) {
 		if radius <= b.radius && reach <= b.reach {
 			continue
 		}
-		b.radius, b.reach = max(b.radius, radius), max(b.reach, reach)
+		if radius > b.radius {
+			b.radius = math.Ceil(radius/radiusStep) * radiusStep
+		}
+		b.reach = max(b.reach, reach)
 		branches = slices.Clone(branches)
 		branches[n.slot] = b
 		n.parent.branches.Store(&branches)
+		grew = true
 	}
+	return grew
 }
 
 // put shows readers the crowd with now in the place of old, or at the end if

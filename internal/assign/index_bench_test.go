@@ -98,6 +98,7 @@ func BenchmarkNearest(b *testing.B) {
 func BenchmarkWalkFirst8(b *testing.B) {
 	w := country()
 	b.ReportAllocs()
+	b.ResetTimer()
 	for i := range b.N {
 		n := 0
 		w.index.Walk(w.orders[i%len(w.orders)], 0, func(assign.Hit[shop]) bool { n++; return n < 8 })
@@ -108,6 +109,7 @@ func BenchmarkWalkFirst8(b *testing.B) {
 func BenchmarkNearestAfterANewCell(b *testing.B) {
 	w := country()
 	b.ReportAllocs()
+	b.ResetTimer()
 	for i := range b.N {
 		b.StopTimer()
 		far := geo.Point{Lat: -45, Lng: -170 + float64(i%100_000)/1000}

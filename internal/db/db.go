@@ -60,6 +60,10 @@ type Options struct {
 	MaxRun time.Duration
 }
 
+// ErrAgain asks for the transaction to be run again from its start: what it read has changed
+// meanwhile. On SQLite nothing changes meanwhile.
+var ErrAgain = errors.New("db: a row changed under the transaction")
+
 // ErrNoRows is what Get returns when there is no such row.
 var ErrNoRows = sql.ErrNoRows
 

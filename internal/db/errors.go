@@ -25,6 +25,8 @@ func Classify(err error) error {
 	var pg *pgconn.PgError
 	var nerr net.Error
 	switch {
+	case errors.Is(err, ErrAgain):
+		return busy(err)
 	case errors.As(err, &lite):
 		return classifySQLite(err, lite)
 	case errors.As(err, &pg):
@@ -45,7 +47,7 @@ func classifySQLite(err error, e sqlite3.Error) error {
 		sqlite3.ErrCorrupt, sqlite3.ErrNotADB, sqlite3.ErrProtocol:
 		return failing(err)
 	case sqlite3.ErrBusy, sqlite3.ErrLocked, sqlite3.ErrInterrupt:
-		return fault.New(fault.Unavailable, "database-busy", "another process holds the database; try again").After(time.Second).From(err)
+		return busy(err)
 	}
 	return err
 }
@@ -55,11 +57,15 @@ func classifyPostgres(err error, e *pgconn.PgError) error {
 	case e.Code == "53100":
 		return full(err)
 	case strings.HasPrefix(e.Code, "40"):
-		return fault.New(fault.Unavailable, "database-busy", "too many changes at the same place; try again").After(time.Second).From(err)
+		return busy(err)
 	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57P"), strings.HasPrefix(e.Code, "58"):
 		return failing(err)
 	}
 	return err
+}
+
+func busy(err error) error {
+	return fault.New(fault.Unavailable, "database-busy", "too many changes at the same place; try again").After(time.Second).From(err)
 }
 
 func full(err error) error {
@@ -80,7 +86,7 @@ func overdue(err error) error {
 // transient reports whether PostgreSQL asks for the transaction to be run again.
 func transient(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+	return errors.Is(err, ErrAgain) || errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
 // IsUnique reports whether err is a broken unique constraint.

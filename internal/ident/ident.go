@@ -181,6 +181,20 @@ func (n *Names) Signed(purpose, text, signature string) bool {
 	return err == nil && hmac.Equal(raw, n.sign(purpose, []byte(text)))
 }
 
+// Digits is a short code of n decimal digits for key and purpose, for people to read out: a PIN,
+// a collection code. It is derived and so never stored; whoever checks one counts wrong tries.
+func (n *Names) Digits(purpose string, key int64, digits int) string {
+	var k [8]byte
+	binary.BigEndian.PutUint64(k[:], uint64(key))
+	x := binary.BigEndian.Uint64(n.sign(purpose, k[:]))
+	out := make([]byte, digits)
+	for i := range out {
+		out[i] = byte('0' + x%10)
+		x /= 10
+	}
+	return string(out)
+}
+
 func (n *Names) sign(purpose string, data []byte) []byte {
 	h := hmac.New(sha256.New, n.mac)
 	h.Write([]byte(purpose))

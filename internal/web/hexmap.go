@@ -95,10 +95,11 @@ func (a xy) onMap(slack float64) bool {
 	return a.x > -slack && a.x < mapWidth+slack && a.y > -slack && a.y < mapHeight+slack
 }
 
-// String has a tenth of a unit: finer than anyone sees, coarse enough to compress.
-func (a xy) String() string { return tenth(a.x) + " " + tenth(a.y) }
+// String has hundredths: a row of the honeycomb adds up thirty steps and must
+// not drift by a visible unit.
+func (a xy) String() string { return hundredths(a.x) + " " + hundredths(a.y) }
 
-func tenth(f float64) string { return strconv.FormatFloat(math.Round(f*10)/10+0, 'f', -1, 64) }
+func hundredths(f float64) string { return strconv.FormatFloat(math.Round(f*100)/100+0, 'f', -1, 64) }
 
 // projection is equirectangular around origin: degrees to user units.
 type projection struct {
@@ -175,13 +176,22 @@ func (p projection) honeycomb(you Ring) string {
 	right, down := corner[0].plus(corner[1]), corner[1].plus(corner[2])
 	edges := "l" + corner[1].minus(corner[0]).String() + " " + corner[2].minus(corner[1]).String() + " " + corner[3].minus(corner[2]).String()
 
+	// Steps are relative, so that every cell of a row reads the same and compresses to nothing.
+	next := "m" + right.minus(corner[3].minus(corner[0])).String() + edges
+
 	reach := int(2*mapWidth/size) + 2
 	var d strings.Builder
 	for row := -reach; row <= reach; row++ {
+		started := false
 		for col := -reach; col <= reach; col++ {
 			middle := p.point(you.middle()).plus(right.times(float64(col))).plus(down.times(float64(row)))
-			if middle.onMap(size) {
+			switch {
+			case !middle.onMap(size):
+			case started:
+				d.WriteString(next)
+			default:
 				d.WriteString("M" + middle.plus(corner[0]).String() + edges)
+				started = true
 			}
 		}
 	}

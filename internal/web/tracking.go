@@ -55,7 +55,8 @@ type Evidence struct {
 	At       time.Time
 }
 
-// Longest instructions accepted by the form, in UTF-16 units as browsers count.
+// MaxInstructions is the longest note the form takes, in UTF-16 units as
+// browsers count.
 const MaxInstructions = 500
 
 // Outcomes of a form, for Tracking.Notice.
@@ -125,7 +126,7 @@ type stage struct {
 
 var stages = map[string]stage{
 	"created":            {steps: toDoor, at: 0, promise: true, editable: true, street: true},
-	"unassignable":       {steps: toDoor, at: 0, promise: true, editable: true, street: true},
+	"unassignable":       {steps: toDoor, at: 0, editable: true, street: true}, // a time nobody has taken on is no promise
 	"confirmed":          {steps: toDoor, at: 1, scene: scene{Parcel: 96}, promise: true, editable: true, street: true},
 	"ready_for_pickup":   {steps: toDoor, at: 1, scene: scene{Parcel: 134}, promise: true, editable: true, street: true},
 	"picked_up":          {steps: toDoor, at: 2, scene: scene{Bike: 148}, promise: true, runner: true, street: true},
@@ -145,10 +146,10 @@ func (s stage) stepsFor(mode string) []step {
 	if &s.steps[0] != &toDoor[0] {
 		return s.steps
 	}
-	switch mode {
-	case "collect_at_store":
+	switch {
+	case mode == "collect_at_store" && s.at < 2: // a parcel on the road goes to a door, whatever was planned
 		return toCounter
-	case "hand_over":
+	case mode == "hand_over":
 		return toHands
 	}
 	return toDoor

@@ -17,6 +17,8 @@
   // Sections that did not change are left where they are, and with them focus and pictures.
   function swap(fresh) {
     const before = headline();
+    const focused = document.activeElement;
+    const home = focused.closest('main section');
     const next = [...fresh.children].map((section) => {
       const old = document.getElementById(section.id);
       const keep = old && (old.isEqualNode(section) || (inUse(old) && section.querySelector('textarea')));
@@ -28,6 +30,7 @@
       if (section === place) place = place.nextElementSibling;
       else main.insertBefore(section, place);
     }
+    if (home && !focused.isConnected) document.querySelector(`#${home.id} ${focused.localName}`)?.focus({ preventScroll: true });
     main.className = fresh.className;
     document.title = headline() + ' · Doorstep';
     if (headline() !== before) said.textContent = headline();

@@ -1,0 +1,375 @@
+// Package match decides which store serves an order.
+//
+//	order ──► live index (nearest, open, room, goods) ──► reserved in memory
+//	      ──► one transaction: capacity and stock claimed, order, assignment, events
+//	      ──► confirmed (auto-accept) | offered, with a deadline | unassignable, with a reason
+//
+// The index proposes, the database decides: a claim that changes no row sends the order to the
+// next store inside the same transaction. Declined, expired and given-back orders go on to the
+// next store that was not asked yet; unassignable ones are tried again when supply changes.
+package match
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"doorstep/geo"
+	"doorstep/internal/assign"
+	"doorstep/internal/db"
+	"doorstep/internal/fault"
+	"doorstep/internal/order"
+	"doorstep/internal/partner"
+)
+
+// Book places orders and carries the stores' answers.
+type Book struct {
+	db     *db.DB
+	log    *slog.Logger
+	stores *partner.Book
+	index  *assign.Index[shop]
+
+	refresh sync.Mutex
+	changes int64 // the last change of a store the index has seen
+
+	onSupply func() // set before the first change
+}
+
+// NewBook fills the live index from d and keeps it up to date with what stores reports. onSupply
+// is called, often and without waiting, when an unassignable order may have become possible.
+func NewBook(ctx context.Context, d *db.DB, stores *partner.Book, log *slog.Logger, onSupply func()) (*Book, error) {
+	b := &Book{db: d, log: log, stores: stores, index: assign.NewIndex[shop](), onSupply: onSupply}
+	stores.Watch(b.apply)
+	return b, b.load(ctx)
+}
+
+// Stores is how many stores are in the index.
+func (b *Book) Stores() int { return b.index.Len() }
+
+func (b *Book) supplied() {
+	if b.onSupply != nil {
+		b.onSupply()
+	}
+}
+
+// Placed is an order and who has it now. Assignment and Store are nil when nobody has.
+type Placed struct {
+	Order      order.Order
+	Assignment *order.Assignment
+	Store      *partner.Store
+	Repeat     bool // the external_id was known, with the same content
+}
+
+// Place takes an order in and finds its store, in one transaction. then runs last inside it: what
+// must be kept together with the order, like the stored answer of an idempotent request.
+//
+// Errors: fault.Invalid naming the fields; fault.Conflict external-id-taken when the merchant used
+// the external_id for another order.
+func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then func(*db.Tx, Placed) error) (Placed, error) {
+	d = d.Normal()
+	if err := d.Check(b.db.Now(), false); err != nil {
+		return Placed{}, err
+	}
+	cell, err := geo.CellOf(d.Dropoff, geo.MatchRes)
+	if err != nil {
+		return Placed{}, fault.InvalidField("/dropoff/location", "invalid-location", "%s", err)
+	}
+	key := b.db.Keys().Next()
+	var out Placed
+	// The search runs here, on the sender's own goroutine, and not on the one that writes.
+	first := d.New(key, merchant, cell, b.db.Now())
+	h := holds{b: b}
+	if q, ok := b.askFor(&first, first.CreatedAt, nil); ok {
+		h.pre, _ = b.choose(&q)
+	}
+	err = h.inTx(ctx, func(tx *db.Tx) error {
+		out = Placed{}
+		if d.ExternalID != "" {
+			switch known, err := order.Find(tx, merchant, d.ExternalID); {
+			case err == nil && known.RequestHash == d.Hash():
+				h.giveBack()
+				if out, err = b.placed(tx, known); err != nil {
+					return err
+				}
+				out.Repeat = true
+				return call(then, tx, out)
+			case err == nil:
+				return fault.Refused("external-id-taken", nil, "external_id %q was used for another order", d.ExternalID)
+			case fault.KindOf(err) != fault.NotFound:
+				return err
+			}
+		}
+		o := d.New(key, merchant, cell, tx.Now())
+		if err := order.Note(tx, &o, "order.created", time.Time{}, order.Happened{}); err != nil {
+			return err
+		}
+		a, s, err := b.assign(tx, &h, &o, nil)
+		if err != nil {
+			return err
+		}
+		if err := order.Insert(tx, &o); err != nil {
+			return err
+		}
+		out = Placed{Order: o, Assignment: a, Store: s}
+		return call(then, tx, out)
+	})
+	return out, err
+}
+
+func call(then func(*db.Tx, Placed) error, tx *db.Tx, p Placed) error {
+	if then == nil {
+		return nil
+	}
+	return then(tx, p)
+}
+
+// Quoted says whether an order could be served now; nothing is reserved.
+type Quoted struct {
+	Store     *partner.Store // nil: nobody can
+	DistanceM int
+	Promise   *order.Span
+	Reason    string
+	At        time.Time
+}
+
+// Quote answers what Place would decide at this moment.
+func (b *Book) Quote(ctx context.Context, d order.Draft) (Quoted, error) {
+	d = d.Normal()
+	now := b.db.Now()
+	if err := d.Check(now, true); err != nil {
+		return Quoted{}, err
+	}
+	o := d.New(0, 0, 0, now)
+	q, ok := b.askFor(&o, now, nil)
+	if !ok {
+		return Quoted{Reason: "data_error", At: now}, nil
+	}
+	p, ok := b.choose(&q)
+	if !ok {
+		return Quoted{Reason: b.whyNot(&q), At: now}, nil
+	}
+	p.giveBack()
+	promise, _ := o.PromiseAt(now)
+	return Quoted{Store: p.shop.store, DistanceM: p.m, Promise: &promise, At: now}, nil
+}
+
+// askFor is what to look for o with; ok is false when o's window is over.
+func (b *Book) askFor(o *order.Order, now time.Time, tried map[int64]bool) (q ask, ok bool) {
+	promise, ok := o.PromiseAt(now)
+	return ask{at: o.Dropoff, maxM: float64(o.RadiusM), begin: promise.From, now: now, items: o.Details.Items, tried: tried}, ok
+}
+
+// holds are the reservations in memory that a transaction lives on: given back when it fails, and
+// when it is run again.
+type holds struct {
+	b    *Book
+	pre  *pick // chosen before the transaction began
+	kept []*pick
+	runs int
+}
+
+func (h *holds) giveBack() {
+	if h.pre != nil {
+		h.pre.giveBack()
+		h.pre = nil
+	}
+	for _, p := range h.kept {
+		p.giveBack()
+	}
+	h.kept = h.kept[:0]
+}
+
+func (h *holds) inTx(ctx context.Context, f func(*db.Tx) error) error {
+	done := false
+	defer func() {
+		if !done {
+			h.giveBack()
+		}
+	}()
+	err := h.b.db.InTx(ctx, func(tx *db.Tx) error {
+		if h.runs++; h.runs > 1 {
+			h.giveBack()
+		}
+		return f(tx)
+	})
+	if err == nil {
+		done = true
+		if h.pre != nil { // never used: the order was known already
+			h.pre.giveBack()
+		}
+	}
+	return err
+}
+
+func (h *holds) next(q *ask) (*pick, bool) {
+	if p := h.pre; p != nil {
+		h.pre = nil
+		// Since the choice the clock has moved: the promise of an order without a window, and
+		// with it the slot, may have too.
+		if p.slot.Equal(p.shop.store.SlotAt(q.begin)) && !q.tried[p.shop.store.Key] && p.shop.store.OpenAt(q.begin) {
+			return p, true
+		}
+		p.giveBack()
+	}
+	return h.b.choose(q)
+}
+
+// assign gives o to the nearest store that was not tried yet, or finds it unassignable. The caller
+// writes o. Claims that the database refuses teach the index and lead to the next store.
+func (b *Book) assign(tx *db.Tx, h *holds, o *order.Order, tried map[int64]bool) (*order.Assignment, *partner.Store, error) {
+	q, inTime := b.askFor(o, tx.Now(), tried)
+	for inTime {
+		p, ok := h.next(&q)
+		if !ok {
+			break
+		}
+		claimed, err := b.claim(tx, p)
+		if err != nil {
+			p.giveBack()
+			return nil, nil, err
+		}
+		if !claimed {
+			p.giveBack()
+			if err := b.learn(tx, p); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		h.kept = append(h.kept, p)
+		a, err := b.offer(tx, o, p, len(tried)+1)
+		return a, p.shop.store, err
+	}
+	reason := "data_error"
+	if inTime {
+		reason = b.whyNot(&q)
+	}
+	return nil, nil, b.giveUp(tx, o, reason)
+}
+
+func (b *Book) giveUp(tx *db.Tx, o *order.Order, reason string) error {
+	o.Store, o.Assignment, o.DistanceM, o.Promise = 0, 0, 0, nil
+	if o.Status == order.Unassignable {
+		o.Reason = reason
+		return nil
+	}
+	return order.Move(tx, o, order.Unassignable, time.Time{}, order.Happened{Reason: reason})
+}
+
+// claim takes the unit of capacity and the goods in the database; false when they are not there.
+func (b *Book) claim(tx *db.Tx, p *pick) (bool, error) {
+	s := p.shop.store
+	ok, err := partner.ClaimSlot(tx, s.Key, p.slot, s.OrdersPerSlot)
+	if err != nil || !ok {
+		return false, err
+	}
+	if len(p.items) == 0 {
+		return true, nil
+	}
+	if ok, err = partner.ClaimStock(tx, s.Key, goods(p.items)); err != nil || ok {
+		return ok, err
+	}
+	return false, partner.ReleaseSlot(tx, s.Key, p.slot)
+}
+
+// learn reads anew what the index had wrong about a store.
+func (b *Book) learn(tx *db.Tx, p *pick) error {
+	key := p.shop.store.Key
+	var used []int
+	if err := tx.Select(&used, `SELECT used FROM slot_use WHERE store_key = ? AND slot = ?`, key, p.slot.UnixMilli()); err != nil {
+		return err
+	}
+	used = append(used, 0)
+	p.shop.left.setUsed(p.slot.UnixMilli(), used[0], tx.Now())
+	lines, err := partner.StockOf(tx, key)
+	if err != nil {
+		return err
+	}
+	p.shop.left.setStock(lines)
+	return nil
+}
+
+func goods(items []order.Item) []partner.Item {
+	out := make([]partner.Item, len(items))
+	for i, it := range items {
+		out[i] = partner.Item(it)
+	}
+	return out
+}
+
+// offer makes the assignment of o to a claimed store: accepted at once, or offered with a deadline.
+func (b *Book) offer(tx *db.Tx, o *order.Order, p *pick, rank int) (*order.Assignment, error) {
+	s := p.shop.store
+	now := tx.Now()
+	a := &order.Assignment{Key: tx.NewKey(), Order: o.Key, Store: s.Key, Status: order.Offered, Rank: rank, ScoreM: p.m,
+		Slot: p.slot, OfferedAt: now}
+	promise, _ := o.PromiseAt(now)
+	o.Store, o.Assignment, o.DistanceM, o.Promise = s.Key, a.Key, p.m, &promise
+	var err error
+	if s.AutoAccept {
+		a.Status, a.AnsweredAt = order.Accepted, &now
+		err = order.Move(tx, o, order.Confirmed, time.Time{}, order.Happened{})
+	} else {
+		deadline := now.Add(time.Duration(s.OfferTimeoutS) * time.Second)
+		a.Deadline = &deadline
+		err = order.Note(tx, o, "order.offered", time.Time{}, order.Happened{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, order.InsertAssignment(tx, a)
+}
+
+// placed is o with its assignment and store, as q sees them.
+func (b *Book) placed(q db.Queryer, o order.Order) (Placed, error) {
+	p := Placed{Order: o}
+	if o.Assignment != 0 {
+		a, err := order.LoadAssignment(q, o.Assignment)
+		if err != nil {
+			return p, err
+		}
+		p.Assignment = &a
+	}
+	if o.Store != 0 {
+		s, err := b.store(q, o.Store)
+		if err != nil {
+			return p, err
+		}
+		p.Store = s
+	}
+	return p, nil
+}
+
+func (b *Book) store(q db.Queryer, key int64) (*partner.Store, error) {
+	if sh, ok := b.index.Get(key); ok {
+		return sh.store, nil
+	}
+	s, err := partner.LoadTx(q, key) // removed since
+	return &s, err
+}
+
+// Show is o with its assignment and store.
+func (b *Book) Show(ctx context.Context, o order.Order) (Placed, error) {
+	return b.placed(b.db.Read(ctx), o)
+}
+
+// free gives back what an assignment holds: its slot unit, and the goods while they lie on the
+// shelf. It is for assignments whose parcel has not left the store.
+func (b *Book) free(tx *db.Tx, o *order.Order, a *order.Assignment) error {
+	if err := partner.ReleaseSlot(tx, a.Store, a.Slot); err != nil {
+		return err
+	}
+	if len(o.Details.Items) > 0 {
+		if err := partner.ReleaseStock(tx, a.Store, goods(o.Details.Items)); err != nil {
+			return err
+		}
+	}
+	store, slot, items := a.Store, a.Slot.UnixMilli(), o.Details.Items
+	tx.OnCommit(func() {
+		if sh, ok := b.index.Get(store); ok {
+			sh.left.give(slot, items)
+		}
+		b.supplied()
+	})
+	return nil
+}

@@ -1,0 +1,221 @@
+package order
+
+import (
+	"context"
+	"time"
+
+	"doorstep/internal/db"
+	"doorstep/internal/event"
+	"doorstep/internal/fault"
+	"doorstep/internal/ident"
+)
+
+// Book is what one can ask of orders without moving a parcel or choosing a store.
+type Book struct{ db *db.DB }
+
+// NewBook is the book of the orders in d.
+func NewBook(d *db.DB) *Book { return &Book{d} }
+
+// Get is one order; fault.Missing when there is none.
+func (b *Book) Get(ctx context.Context, key int64) (Order, error) { return Load(b.db.Read(ctx), key) }
+
+// Find is a merchant's order by the merchant's own id.
+func (b *Book) Find(ctx context.Context, merchant int64, external string) (Order, error) {
+	return Find(b.db.Read(ctx), merchant, external)
+}
+
+// GetAssignment is one assignment; fault.Missing when there is none.
+func (b *Book) GetAssignment(ctx context.Context, key int64) (Assignment, error) {
+	return LoadAssignment(b.db.Read(ctx), key)
+}
+
+// Assignments are all stores the order was offered to, in order.
+func (b *Book) Assignments(ctx context.Context, order int64) ([]Assignment, error) {
+	return Assignments(b.db.Read(ctx), order)
+}
+
+// Story is everything that happened to an order, oldest first.
+func (b *Book) Story(ctx context.Context, o Order) ([]event.Event, error) {
+	return event.Story(b.db.Read(ctx), o.Chain.Last)
+}
+
+// Filter narrows a list of orders; zero fields do not. Cursor is the last key of the page before.
+type Filter struct {
+	Statuses     []string
+	Store        int64
+	Merchant     int64
+	CreatedAfter time.Time
+	Cursor       int64
+	Limit        int
+}
+
+// List is a page of orders, newest first, and whether more follow. What is created meanwhile
+// comes before the first page and moves nothing.
+func (b *Book) List(ctx context.Context, f Filter) ([]Order, bool, error) {
+	var w where
+	if len(f.Statuses) > 0 {
+		w.among("status", f.Statuses)
+		if open(f.Statuses) {
+			w.and("ended_at IS NULL") // lets the partial indexes serve
+		}
+	}
+	if f.Store != 0 {
+		w.and("store_key = ?", f.Store)
+	}
+	if f.Merchant != 0 {
+		w.and("merchant_key = ?", f.Merchant)
+	}
+	if !f.CreatedAfter.IsZero() {
+		w.and("created_at > ?", f.CreatedAfter.UnixMilli())
+	}
+	if f.Cursor != 0 {
+		w.and("key < ?", f.Cursor)
+	}
+	var rows []orderRow
+	err := b.db.Read(ctx).Select(&rows, `SELECT `+orderColumns+` FROM orders`+w.String()+` ORDER BY key DESC LIMIT ?`, append(w.args, f.Limit+1)...)
+	if err != nil {
+		return nil, false, err
+	}
+	more := len(rows) > f.Limit
+	if more {
+		rows = rows[:f.Limit]
+	}
+	out := make([]Order, len(rows))
+	for i, r := range rows {
+		if out[i], err = r.order(); err != nil {
+			return nil, false, err
+		}
+	}
+	return out, more, nil
+}
+
+func open(statuses []string) bool {
+	for _, s := range statuses {
+		if Status(s).Terminal() {
+			return false
+		}
+	}
+	return true
+}
+
+// AssignmentFilter narrows a list of assignments.
+type AssignmentFilter struct {
+	Statuses []string
+	Store    int64
+	Cursor   int64
+	Limit    int
+}
+
+// ListAssignments is a page of assignments, oldest first: a store works them off in this order.
+func (b *Book) ListAssignments(ctx context.Context, f AssignmentFilter) ([]Assignment, bool, error) {
+	var w where
+	w.among("status", f.Statuses)
+	if f.Store != 0 {
+		w.and("store_key = ?", f.Store)
+	}
+	w.and("key > ?", f.Cursor)
+	var rows []assignmentRow
+	err := b.db.Read(ctx).Select(&rows, `SELECT `+assignmentColumns+` FROM assignment`+w.String()+` ORDER BY key LIMIT ?`, append(w.args, f.Limit+1)...)
+	if err != nil {
+		return nil, false, err
+	}
+	more := len(rows) > f.Limit
+	if more {
+		rows = rows[:f.Limit]
+	}
+	out := make([]Assignment, len(rows))
+	for i, r := range rows {
+		out[i] = r.assignment()
+	}
+	return out, more, nil
+}
+
+// Happened is what the event of a move says; it names no person.
+type Happened struct {
+	Status     Status `json:"status"`
+	StoreID    string `json:"store_id,omitempty"`
+	Assignment string `json:"assignment_id,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	Attempt    int    `json:"attempt,omitempty"`
+	Grade      string `json:"evidence_grade,omitempty"`
+}
+
+// Note appends an event of type typ about o, as o stands now. The caller saves o afterwards.
+func Note(tx *db.Tx, o *Order, typ string, occurred time.Time, h Happened) error {
+	h.Status = o.Status
+	if o.Store != 0 {
+		h.StoreID = tx.Names().Name(ident.Store, o.Store)
+	}
+	if o.Assignment != 0 {
+		h.Assignment = tx.Names().Name(ident.Assignment, o.Assignment)
+	}
+	return event.Append(tx, &o.Chain, event.New{Type: typ, Subject: o.Key, Merchant: o.Merchant, Store: o.Store, OccurredAt: occurred, Data: h})
+}
+
+// Move moves o to a status by its rules and notes it as order.<status>. The caller saves o.
+func Move(tx *db.Tx, o *Order, to Status, occurred time.Time, h Happened) error {
+	if err := o.Status.Check(to); err != nil {
+		return err
+	}
+	o.Status, o.Reason = to, h.Reason
+	return Note(tx, o, "order."+string(to), occurred, h)
+}
+
+// change loads an order, lets f change it, and saves it when f says so.
+func (b *Book) change(ctx context.Context, key int64, f func(*db.Tx, *Order) (changed bool, err error)) (o Order, err error) {
+	err = b.db.InTx(ctx, func(tx *db.Tx) error {
+		if o, err = Load(tx, key); err != nil {
+			return err
+		}
+		changed, err := f(tx, &o)
+		if err != nil || !changed {
+			return err
+		}
+		return Save(tx, &o)
+	})
+	return o, err
+}
+
+// SetInstructions changes what the runner reads at the door, until pick-up.
+func (b *Book) SetInstructions(ctx context.Context, key int64, text, mode string) (Order, error) {
+	var f fault.Fields
+	f.AddErr("", CheckText("/instructions", text, 500))
+	if mode != "" {
+		oneOf(&f, "/mode", mode, LeaveAtDoor, HandOver, CollectAtStore)
+	}
+	if err := f.Err(); err != nil {
+		return Order{}, err
+	}
+	return b.change(ctx, key, func(tx *db.Tx, o *Order) (bool, error) {
+		if o.Status.Terminal() || o.Status.InCustody() {
+			return false, fault.Refused("too-late", nil, "the parcel is on its way: instructions can be changed until pick-up")
+		}
+		if mode != "" && mode != o.Mode {
+			if mode == LeaveAtDoor && o.Details.PINRequired {
+				return false, fault.InvalidField("/mode", "contradiction", "this parcel needs your PIN and cannot be left at the door")
+			}
+			return false, fault.Refused("mode-fixed", []string{o.Mode}, "how the parcel is handed over was agreed with the shop: %s", o.Mode)
+		}
+		if o.Details.Instructions == text {
+			return false, nil
+		}
+		o.Details.Instructions = text
+		return true, Note(tx, o, "order.instructions_changed", time.Time{}, Happened{})
+	})
+}
+
+// RenewLink makes a new tracking link; the old one is dead at once.
+func (b *Book) RenewLink(ctx context.Context, key int64) (Order, error) {
+	return b.change(ctx, key, func(tx *db.Tx, o *Order) (bool, error) {
+		o.LinkVersion++
+		return true, Note(tx, o, "order.tracking_link_renewed", time.Time{}, Happened{})
+	})
+}
+
+// Remark notes something the customer said; kind is rated, disputed or message_received. The text
+// is kept in the log's data under data's own names.
+func (b *Book) Remark(ctx context.Context, key int64, kind string, data any) (Order, error) {
+	return b.change(ctx, key, func(tx *db.Tx, o *Order) (bool, error) {
+		return true, event.Append(tx, &o.Chain, event.New{Type: "order." + kind, Subject: o.Key, Merchant: o.Merchant, Store: o.Store, Data: data})
+	})
+}

@@ -1,0 +1,225 @@
+package order
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"doorstep/geo"
+	"doorstep/internal/fault"
+)
+
+// Draft is an order as a merchant asks for it.
+type Draft struct {
+	ExternalID   string
+	Items        []Item
+	Parcels      []Parcel
+	Recipient    Recipient
+	Dropoff      geo.Point
+	Address      Address
+	Instructions string
+	Mode         string // "" is leave_at_door
+	PINRequired  bool
+	Window       *Span
+	Undeliver    string
+	MinimumGrade string
+	Tags         []string
+	RadiusM      int
+}
+
+const (
+	maxItems       = 50
+	maxQuantity    = 10_000
+	maxParcels     = 50
+	maxWeightG     = 1_000_000
+	maxTags        = 20
+	maxRadiusM     = 100_000
+	maxWindowAhead = 366 * 24 * time.Hour
+	maxWindow      = 7 * 24 * time.Hour
+)
+
+var (
+	e164    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	locale  = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+	country = regexp.MustCompile(`^[A-Z]{2}$`)
+)
+
+// Normal fills the defaults in and brings the phone to its canonical form.
+func (d Draft) Normal() Draft {
+	if d.Mode == "" {
+		d.Mode = LeaveAtDoor
+	}
+	if d.MinimumGrade == "" {
+		d.MinimumGrade = "D" // any drop-off counts when the merchant asks for no more
+	}
+	d.Recipient.Phone = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "").Replace(d.Recipient.Phone)
+	return d
+}
+
+// Check names everything that is wrong with a normal draft at now; quote drafts have no recipient.
+func (d Draft) Check(now time.Time, quote bool) error {
+	var f fault.Fields
+	d.checkGoods(&f)
+	d.checkDropoff(&f)
+	if !quote {
+		d.checkRecipient(&f)
+		if d.Undeliver == "" {
+			f.Add("/undeliverable_action", "required", "say what happens when nobody can take it: redeliver, hold_at_store or return")
+		}
+	}
+	if d.Undeliver != "" {
+		oneOf(&f, "/undeliverable_action", d.Undeliver, "redeliver", "hold_at_store", "return")
+	}
+	if d.MinimumGrade != "" {
+		oneOf(&f, "/minimum_evidence_grade", d.MinimumGrade, "A", "B", "C", "D")
+	}
+	if d.ExternalID != "" {
+		text(&f, "/external_id", d.ExternalID, 100)
+		if strings.TrimSpace(d.ExternalID) == "" {
+			f.Add("/external_id", "blank", "an external_id of spaces only cannot be told apart")
+		}
+	}
+	if len(d.Tags) > maxTags {
+		f.Add("/tags", "too-many", "at most %d tags", maxTags)
+	}
+	for i, t := range d.Tags {
+		text(&f, fmt.Sprintf("/tags/%d", i), t, 50)
+	}
+	if d.RadiusM < 0 || d.RadiusM > maxRadiusM {
+		f.Add("/radius_m", "out-of-range", "radius_m is 1 to %d metres", maxRadiusM)
+	}
+	d.checkWindow(&f, now)
+	return f.Err()
+}
+
+func (d Draft) checkGoods(f *fault.Fields) {
+	if len(d.Items) > maxItems {
+		f.Add("/items", "too-many", "at most %d items", maxItems)
+		return
+	}
+	seen := map[string]int{}
+	for i, it := range d.Items {
+		p := fmt.Sprintf("/items/%d", i)
+		if it.SKU == "" {
+			f.Add(p+"/sku", "required", "an item needs its sku")
+		}
+		text(f, p+"/sku", it.SKU, 64)
+		if it.Quantity < 1 || it.Quantity > maxQuantity {
+			f.Add(p+"/quantity", "out-of-range", "quantity is 1 to %d", maxQuantity)
+		}
+		if j, twice := seen[it.SKU]; twice && it.SKU != "" {
+			f.Add(p+"/sku", "duplicate", "the same sku stands in /items/%d: add the quantities", j)
+		}
+		seen[it.SKU] = i
+	}
+	if len(d.Parcels) > maxParcels {
+		f.Add("/parcels", "too-many", "at most %d parcels", maxParcels)
+		return
+	}
+	for i, p := range d.Parcels {
+		if p.WeightG < 0 || p.WeightG > maxWeightG {
+			f.Add(fmt.Sprintf("/parcels/%d/weight_g", i), "out-of-range", "weight_g is 1 to %d", maxWeightG)
+		}
+	}
+}
+
+func (d Draft) checkDropoff(f *fault.Fields) {
+	if ok, hint := geo.Check(d.Dropoff); !ok {
+		f.Add("/dropoff/location", "invalid-location", "%s", hint)
+	}
+	oneOf(f, "/dropoff/mode", d.Mode, LeaveAtDoor, HandOver, CollectAtStore)
+	text(f, "/dropoff/instructions", d.Instructions, 500)
+	if d.Mode == LeaveAtDoor && d.PINRequired {
+		f.Add("/dropoff/pin_required", "contradiction", "nobody can say a PIN when the parcel is left at the door: use hand_over")
+	}
+	a := d.Address
+	for _, x := range []struct{ name, value string }{{"line1", a.Line1}, {"locality", a.Locality}, {"region", a.Region}, {"postal_code", a.PostalCode}} {
+		text(f, "/dropoff/address/"+x.name, x.value, 200)
+	}
+	if a.Country != "" && !country.MatchString(a.Country) {
+		f.Add("/dropoff/address/country", "invalid", "two capital letters of ISO 3166, like KE")
+	}
+}
+
+func (d Draft) checkRecipient(f *fault.Fields) {
+	if strings.TrimSpace(d.Recipient.Name) == "" {
+		f.Add("/recipient/name", "required", "the recipient needs a name")
+	}
+	text(f, "/recipient/name", d.Recipient.Name, 200)
+	if !e164.MatchString(d.Recipient.Phone) {
+		f.Add("/recipient/phone", "not-e164", "a phone number is + and the country code, like +254712345678")
+	}
+	if d.Recipient.Locale != "" && !locale.MatchString(d.Recipient.Locale) {
+		f.Add("/recipient/locale", "invalid", "a locale is like en or zh-CN")
+	}
+}
+
+func (d Draft) checkWindow(f *fault.Fields, now time.Time) {
+	if d.Window == nil {
+		return
+	}
+	w := *d.Window
+	switch {
+	case !w.From.Before(w.To):
+		f.Add("/window/latest", "reversed", "latest must be after earliest")
+	case !w.To.After(now):
+		f.Add("/window/latest", "in-the-past", "the window is over: it is %s now", now.Format(time.RFC3339))
+	case w.From.After(now.Add(maxWindowAhead)):
+		f.Add("/window/earliest", "too-far", "at most a year ahead")
+	case w.To.Sub(w.From) > maxWindow:
+		f.Add("/window/latest", "too-long", "a window is at most seven days")
+	}
+}
+
+func oneOf(f *fault.Fields, pointer, value string, options ...string) {
+	for _, o := range options {
+		if value == o {
+			return
+		}
+	}
+	f.Add(pointer, "unknown-value", "one of %s", strings.Join(options, ", "))
+}
+
+// text bounds a free text and keeps control characters out of logs, labels and terminals.
+func text(f *fault.Fields, pointer, s string, max int) {
+	if utf8.RuneCountInString(s) > max {
+		f.Add(pointer, "too-long", "at most %d characters", max)
+		return
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) || !utf8.ValidString(s) {
+		f.Add(pointer, "control-characters", "plain text only")
+	}
+}
+
+// CheckText is the rule for a free text that arrives later, like changed instructions.
+func CheckText(pointer, s string, max int) error {
+	var f fault.Fields
+	text(&f, pointer, s, max)
+	return f.Err()
+}
+
+// Hash tells two drafts apart by content: the same external_id with the same hash is a repeat.
+func (d Draft) Hash() string {
+	text, err := json.Marshal(d)
+	if err != nil { // a NaN location; Check has refused it
+		return ""
+	}
+	h := sha256.Sum256(text)
+	return hex.EncodeToString(h[:12])
+}
+
+// New makes the order a draft asks for; key and cell come from outside.
+func (d Draft) New(key, merchant int64, cell geo.Cell, now time.Time) Order {
+	return Order{Key: key, Merchant: merchant, ExternalID: d.ExternalID, RequestHash: d.Hash(), Status: Created,
+		Dropoff: d.Dropoff, Cell: cell, Mode: d.Mode, Undeliver: d.Undeliver, MinimumGrade: d.MinimumGrade,
+		Recipient: d.Recipient, RadiusM: d.RadiusM, Window: d.Window,
+		Details: Details{Items: d.Items, Parcels: d.Parcels, Address: d.Address, Instructions: d.Instructions,
+			PINRequired: d.PINRequired, Tags: d.Tags},
+		CreatedAt: now, UpdatedAt: now}
+}

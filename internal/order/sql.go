@@ -1,0 +1,300 @@
+package order
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"doorstep/geo"
+	"doorstep/internal/db"
+	"doorstep/internal/event"
+	"doorstep/internal/fault"
+)
+
+const orderColumns = `key, merchant_key, external_id, request_hash, status, status_reason, cancelled_by, lat, lng, cell, mode,
+	undeliverable_action, minimum_grade, recipient, details, radius_m, window_from, window_to, promise_from, promise_to,
+	store_key, assignment_key, distance_m, reroutes, attempts, grade, link_version, code_tries, last_event, event_count,
+	version, created_at, updated_at, ended_at`
+
+type orderRow struct {
+	Key          int64
+	Merchant     int64   `db:"merchant_key"`
+	ExternalID   *string `db:"external_id"`
+	RequestHash  string  `db:"request_hash"`
+	Status       string
+	Reason       string `db:"status_reason"`
+	CancelledBy  string `db:"cancelled_by"`
+	Lat, Lng     float64
+	Cell         int64
+	Mode         string
+	Undeliver    string `db:"undeliverable_action"`
+	MinimumGrade string `db:"minimum_grade"`
+	Recipient    string
+	Details      string
+	RadiusM      int    `db:"radius_m"`
+	WindowFrom   *int64 `db:"window_from"`
+	WindowTo     *int64 `db:"window_to"`
+	PromiseFrom  *int64 `db:"promise_from"`
+	PromiseTo    *int64 `db:"promise_to"`
+	Store        int64  `db:"store_key"`
+	Assignment   int64  `db:"assignment_key"`
+	DistanceM    int    `db:"distance_m"`
+	Reroutes     int
+	Attempts     int
+	Grade        string
+	LinkVersion  uint8 `db:"link_version"`
+	CodeTries    int   `db:"code_tries"`
+	event.Chain
+	Version   int64
+	CreatedAt int64  `db:"created_at"`
+	UpdatedAt int64  `db:"updated_at"`
+	EndedAt   *int64 `db:"ended_at"`
+}
+
+func (r orderRow) order() (Order, error) {
+	o := Order{Key: r.Key, Merchant: r.Merchant, RequestHash: r.RequestHash, Status: Status(r.Status), Reason: r.Reason,
+		CancelledBy: r.CancelledBy, Dropoff: geo.Point{Lat: r.Lat, Lng: r.Lng}, Cell: geo.Cell(r.Cell), Mode: r.Mode,
+		Undeliver: r.Undeliver, MinimumGrade: r.MinimumGrade, RadiusM: r.RadiusM, Window: span(r.WindowFrom, r.WindowTo),
+		Promise: span(r.PromiseFrom, r.PromiseTo), Store: r.Store, Assignment: r.Assignment, DistanceM: r.DistanceM,
+		Reroutes: r.Reroutes, Attempts: r.Attempts, Grade: r.Grade, LinkVersion: r.LinkVersion, CodeTries: r.CodeTries,
+		Chain: r.Chain, Version: r.Version, CreatedAt: fromMs(r.CreatedAt), UpdatedAt: fromMs(r.UpdatedAt)}
+	if r.ExternalID != nil {
+		o.ExternalID = *r.ExternalID
+	}
+	if r.EndedAt != nil {
+		t := fromMs(*r.EndedAt)
+		o.EndedAt = &t
+	}
+	if err := json.Unmarshal([]byte(r.Recipient), &o.Recipient); err != nil {
+		return o, fmt.Errorf("order %d: recipient: %w", r.Key, err)
+	}
+	if err := json.Unmarshal([]byte(r.Details), &o.Details); err != nil {
+		return o, fmt.Errorf("order %d: details: %w", r.Key, err)
+	}
+	return o, nil
+}
+
+func fromMs(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func span(from, to *int64) *Span {
+	if from == nil || to == nil {
+		return nil
+	}
+	return &Span{fromMs(*from), fromMs(*to)}
+}
+
+func (s *Span) ms() (from, to *int64) {
+	if s == nil {
+		return nil, nil
+	}
+	a, b := s.From.UnixMilli(), s.To.UnixMilli()
+	return &a, &b
+}
+
+// Load reads one order; fault.Missing when there is none.
+func Load(q db.Queryer, key int64) (Order, error) {
+	return loadOne(q, `SELECT `+orderColumns+` FROM orders WHERE key = ?`, key)
+}
+
+// Find reads a merchant's order by its own id; fault.Missing when there is none.
+func Find(q db.Queryer, merchant int64, external string) (Order, error) {
+	return loadOne(q, `SELECT `+orderColumns+` FROM orders WHERE merchant_key = ? AND external_id = ?`, merchant, external)
+}
+
+func loadOne(q db.Queryer, query string, args ...any) (Order, error) {
+	var r orderRow
+	if err := q.Get(&r, query, args...); errors.Is(err, db.ErrNoRows) {
+		return Order{}, fault.Missing("order")
+	} else if err != nil {
+		return Order{}, err
+	}
+	return r.order()
+}
+
+// Insert writes a new order.
+func Insert(tx *db.Tx, o *Order) error {
+	recipient, err := json.Marshal(o.Recipient)
+	if err != nil {
+		return err
+	}
+	details, err := json.Marshal(o.Details)
+	if err != nil {
+		return err
+	}
+	var external *string
+	if o.ExternalID != "" {
+		external = &o.ExternalID
+	}
+	wf, wt := o.Window.ms()
+	pf, pt := o.Promise.ms()
+	o.Version = 1
+	n, err := tx.Exec(`INSERT INTO orders (`+orderColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+		?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		o.Key, o.Merchant, external, o.RequestHash, string(o.Status), o.Reason, o.CancelledBy, o.Dropoff.Lat, o.Dropoff.Lng,
+		int64(o.Cell), o.Mode, o.Undeliver, o.MinimumGrade, string(recipient), string(details), o.RadiusM, wf, wt, pf, pt,
+		o.Store, o.Assignment, o.DistanceM, o.Reroutes, o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries,
+		o.Chain.Last, o.Chain.Count, o.Version, o.CreatedAt.UnixMilli(), o.UpdatedAt.UnixMilli(), nil)
+	if err == nil && n == 0 {
+		// Another transaction took the external_id after we looked.
+		return db.ErrAgain
+	}
+	return err
+}
+
+// Save writes back what can change about an order and counts its version up. When another
+// transaction changed the row meanwhile, the whole function is run again.
+func Save(tx *db.Tx, o *Order) error {
+	details, err := json.Marshal(o.Details)
+	if err != nil {
+		return err
+	}
+	pf, pt := o.Promise.ms()
+	var ended *int64
+	if o.Status.Terminal() && o.EndedAt == nil {
+		t := tx.Now()
+		o.EndedAt = &t
+	}
+	if o.EndedAt != nil {
+		ms := o.EndedAt.UnixMilli()
+		ended = &ms
+	}
+	o.UpdatedAt = tx.Now()
+	n, err := tx.Exec(`UPDATE orders SET status = ?, status_reason = ?, cancelled_by = ?, details = ?, promise_from = ?, promise_to = ?,
+		store_key = ?, assignment_key = ?, distance_m = ?, reroutes = ?, attempts = ?, grade = ?, link_version = ?, code_tries = ?,
+		last_event = ?, event_count = ?, version = version + 1, updated_at = ?, ended_at = ? WHERE key = ? AND version = ?`,
+		string(o.Status), o.Reason, o.CancelledBy, string(details), pf, pt, o.Store, o.Assignment, o.DistanceM, o.Reroutes,
+		o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries, o.Chain.Last, o.Chain.Count, o.UpdatedAt.UnixMilli(), ended,
+		o.Key, o.Version)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return db.ErrAgain
+	}
+	o.Version++
+	return nil
+}
+
+const assignmentColumns = `key, order_key, store_key, status, reason, rank, score, slot, deadline, offered_at, answered_at`
+
+type assignmentRow struct {
+	Key        int64
+	Order      int64 `db:"order_key"`
+	Store      int64 `db:"store_key"`
+	Status     string
+	Reason     string
+	Rank       int
+	Score      int
+	Slot       int64
+	Deadline   *int64
+	OfferedAt  int64  `db:"offered_at"`
+	AnsweredAt *int64 `db:"answered_at"`
+}
+
+func (r assignmentRow) assignment() Assignment {
+	a := Assignment{Key: r.Key, Order: r.Order, Store: r.Store, Status: AssignmentStatus(r.Status), Reason: r.Reason,
+		Rank: r.Rank, ScoreM: r.Score, Slot: fromMs(r.Slot), OfferedAt: fromMs(r.OfferedAt)}
+	if r.Deadline != nil {
+		t := fromMs(*r.Deadline)
+		a.Deadline = &t
+	}
+	if r.AnsweredAt != nil {
+		t := fromMs(*r.AnsweredAt)
+		a.AnsweredAt = &t
+	}
+	return a
+}
+
+// LoadAssignment reads one assignment; fault.Missing when there is none.
+func LoadAssignment(q db.Queryer, key int64) (Assignment, error) {
+	var r assignmentRow
+	if err := q.Get(&r, `SELECT `+assignmentColumns+` FROM assignment WHERE key = ?`, key); errors.Is(err, db.ErrNoRows) {
+		return Assignment{}, fault.Missing("assignment")
+	} else if err != nil {
+		return Assignment{}, err
+	}
+	return r.assignment(), nil
+}
+
+// InsertAssignment writes a new assignment; the unique index refuses a second live one.
+func InsertAssignment(tx *db.Tx, a *Assignment) error {
+	var deadline, answered *int64
+	if a.Deadline != nil {
+		ms := a.Deadline.UnixMilli()
+		deadline = &ms
+	}
+	if a.AnsweredAt != nil {
+		ms := a.AnsweredAt.UnixMilli()
+		answered = &ms
+	}
+	n, err := tx.Exec(`INSERT INTO assignment (`+assignmentColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		a.Key, a.Order, a.Store, string(a.Status), a.Reason, a.Rank, a.ScoreM, a.Slot.UnixMilli(), deadline,
+		a.OfferedAt.UnixMilli(), answered)
+	if err == nil && n == 0 {
+		return db.ErrAgain
+	}
+	return err
+}
+
+// MoveAssignment moves an assignment on, by its rules.
+func MoveAssignment(tx *db.Tx, a *Assignment, to AssignmentStatus, reason string) error {
+	if err := a.Status.Check(to); err != nil {
+		return err
+	}
+	now := tx.Now()
+	n, err := tx.Exec(`UPDATE assignment SET status = ?, reason = ?, answered_at = coalesce(answered_at, ?) WHERE key = ? AND status = ?`,
+		string(to), reason, now.UnixMilli(), a.Key, string(a.Status))
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return db.ErrAgain
+	}
+	a.Status, a.Reason = to, reason
+	if a.AnsweredAt == nil {
+		a.AnsweredAt = &now
+	}
+	return nil
+}
+
+// Assignments are all stores an order was offered to, in order.
+func Assignments(q db.Queryer, order int64) ([]Assignment, error) {
+	var rows []assignmentRow
+	if err := q.Select(&rows, `SELECT `+assignmentColumns+` FROM assignment WHERE order_key = ? ORDER BY key`, order); err != nil {
+		return nil, err
+	}
+	out := make([]Assignment, len(rows))
+	for i, r := range rows {
+		out[i] = r.assignment()
+	}
+	return out, nil
+}
+
+// where collects conditions and their arguments.
+type where struct {
+	conds []string
+	args  []any
+}
+
+func (w *where) and(cond string, args ...any) {
+	w.conds = append(w.conds, cond)
+	w.args = append(w.args, args...)
+}
+
+// among adds `column IN (…)`; the values are few.
+func (w *where) among(column string, values []string) {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	w.and(column+` IN (?`+strings.Repeat(`, ?`, len(values)-1)+`)`, args...)
+}
+
+func (w *where) String() string {
+	if len(w.conds) == 0 {
+		return ""
+	}
+	return ` WHERE ` + strings.Join(w.conds, ` AND `)
+}

@@ -1,0 +1,250 @@
+package partner
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"doorstep/geo"
+	"doorstep/internal/db"
+	"doorstep/internal/event"
+	"doorstep/internal/fault"
+)
+
+const storeColumns = `key, external_id, name, status, lat, lng, cell, address, phone, locale, time_zone, opening_hours,
+	service_radius_m, slot_minutes, orders_per_slot, shelf_units, auto_accept, offer_timeout_s, paused_until,
+	version, last_event, created_at, updated_at, removed_at`
+
+type storeRow struct {
+	Key            int64
+	ExternalID     *string `db:"external_id"`
+	Name           string
+	Status         string
+	Lat            float64
+	Lng            float64
+	Cell           int64
+	Address        string
+	Phone          string
+	Locale         string
+	TimeZone       string `db:"time_zone"`
+	OpeningHours   string `db:"opening_hours"`
+	ServiceRadiusM int    `db:"service_radius_m"`
+	SlotMinutes    int    `db:"slot_minutes"`
+	OrdersPerSlot  int    `db:"orders_per_slot"`
+	ShelfUnits     int    `db:"shelf_units"`
+	AutoAccept     bool   `db:"auto_accept"`
+	OfferTimeoutS  int    `db:"offer_timeout_s"`
+	PausedUntil    *int64 `db:"paused_until"`
+	Version        int64
+	LastEvent      int64  `db:"last_event"`
+	CreatedAt      int64  `db:"created_at"`
+	UpdatedAt      int64  `db:"updated_at"`
+	RemovedAt      *int64 `db:"removed_at"`
+}
+
+// store fails on hours or a zone that cannot be read any more, for instance because this machine
+// lacks the time zones of the one that wrote them: guessing would send people to closed doors.
+func (r *storeRow) store() (Store, error) {
+	s := Store{Key: r.Key, Name: r.Name, Status: r.Status, Location: geo.Point{Lat: r.Lat, Lng: r.Lng}, Cell: geo.Cell(r.Cell),
+		Phone: r.Phone, Locale: r.Locale, TimeZone: r.TimeZone, OpeningHours: r.OpeningHours, ServiceRadiusM: r.ServiceRadiusM,
+		SlotMinutes: r.SlotMinutes, OrdersPerSlot: r.OrdersPerSlot, ShelfUnits: r.ShelfUnits, AutoAccept: r.AutoAccept,
+		OfferTimeoutS: r.OfferTimeoutS, Version: r.Version, Chain: event.Chain{Last: r.LastEvent, Count: r.Version},
+		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(), Removed: r.RemovedAt != nil}
+	if r.ExternalID != nil {
+		s.ExternalID = *r.ExternalID
+	}
+	if r.PausedUntil != nil {
+		t := time.UnixMilli(*r.PausedUntil).UTC()
+		s.PausedUntil = &t
+	}
+	var err error
+	if r.Address != "{}" {
+		if err = json.Unmarshal([]byte(r.Address), &s.Address); err != nil {
+			return Store{}, fmt.Errorf("store %d: address: %w", r.Key, err)
+		}
+	}
+	if s.hours, err = ParseHours(s.OpeningHours); err != nil {
+		return Store{}, fmt.Errorf("store %d: %w", r.Key, err)
+	}
+	if s.zone, err = NewZone(s.TimeZone, s.Address.Country); err != nil {
+		return Store{}, fmt.Errorf("store %d: %w", r.Key, err)
+	}
+	return s, nil
+}
+
+func stores(rows []storeRow) ([]Store, error) {
+	list := make([]Store, len(rows))
+	for i := range rows {
+		var err error
+		if list[i], err = rows[i].store(); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// LoadTx is the store with this key, also a removed one (Removed says so): orders of the past name
+// it. fault.NotFound if there never was one.
+func LoadTx(q db.Queryer, key int64) (Store, error) {
+	var r storeRow
+	err := q.Get(&r, `SELECT `+storeColumns+` FROM store WHERE key = ?`, key)
+	if errors.Is(err, db.ErrNoRows) {
+		return Store{}, fault.Missing("store")
+	}
+	if err != nil {
+		return Store{}, err
+	}
+	return r.store()
+}
+
+// lockStore loads a store that is about to change. The empty update makes other transactions on
+// PostgreSQL wait, as they do on SQLite anyway; without it two changes at once would lose one.
+func lockStore(tx *db.Tx, key int64) (Store, error) {
+	n, err := tx.Exec(`UPDATE store SET version = version WHERE key = ? AND removed_at IS NULL`, key)
+	if err != nil {
+		return Store{}, err
+	}
+	if n == 0 {
+		return Store{}, fault.Missing("store")
+	}
+	return LoadTx(tx, key)
+}
+
+func loadByExternalID(q db.Queryer, external string) (Store, error) {
+	var r storeRow
+	err := q.Get(&r, `SELECT `+storeColumns+` FROM store WHERE external_id = ? AND removed_at IS NULL`, external)
+	if errors.Is(err, db.ErrNoRows) {
+		return Store{}, fault.Missing("store")
+	}
+	if err != nil {
+		return Store{}, err
+	}
+	return r.store()
+}
+
+// loadByExternalIDs is the present stores among external, by their external id.
+func loadByExternalIDs(q db.Queryer, external []string) (map[string]Store, error) {
+	found := make(map[string]Store, len(external))
+	if len(external) == 0 {
+		return found, nil
+	}
+	query, args, err := db.In(`SELECT `+storeColumns+` FROM store WHERE external_id IN (?) AND removed_at IS NULL`, external)
+	if err != nil {
+		return nil, err
+	}
+	var rows []storeRow
+	if err := q.Select(&rows, query, args...); err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		s, err := rows[i].store()
+		if err != nil {
+			return nil, err
+		}
+		found[s.ExternalID] = s
+	}
+	return found, nil
+}
+
+func selectStores(q db.Queryer, f Filter, now time.Time) ([]Store, error) {
+	where, args := []string{`removed_at IS NULL`, `key > ?`}, []any{f.After}
+	switch f.Status {
+	case "":
+	case Active:
+		where = append(where, `(status = 'active' OR status = 'paused' AND paused_until <= ?)`)
+		args = append(args, now.UnixMilli())
+	case Paused:
+		where = append(where, `status = 'paused' AND (paused_until IS NULL OR paused_until > ?)`)
+		args = append(args, now.UnixMilli())
+	default:
+		where = append(where, `status = ?`)
+		args = append(args, f.Status)
+	}
+	if f.Cell != 0 {
+		from, to := cellsWithin(f.Cell)
+		where = append(where, `cell BETWEEN ? AND ?`)
+		args = append(args, from, to)
+	}
+	var rows []storeRow
+	err := q.Select(&rows, `SELECT `+storeColumns+` FROM store WHERE `+strings.Join(where, ` AND `)+` ORDER BY key LIMIT ?`,
+		append(args, f.Limit+1)...)
+	if err != nil {
+		return nil, err
+	}
+	return stores(rows)
+}
+
+// cellsWithin is the range of the store cells within c. An H3 index holds its resolution in bits 52
+// to 55 and then 3 bits for each finer step, 0 to 6, 7 when unused: the descendants of a cell are
+// therefore a range of numbers.
+func cellsWithin(c geo.Cell) (from, to geo.Cell) {
+	from, to = c, c
+	for res := c.Resolution() + 1; res <= geo.MatchRes; res++ {
+		from += 1<<52 - 7<<(3*(geo.MaxRes-res))
+		to += 1<<52 - 1<<(3*(geo.MaxRes-res))
+	}
+	return from, to
+}
+
+// insertStore reports false when the external id was taken by a transaction that committed while
+// this one ran.
+func insertStore(tx *db.Tx, s *Store) (bool, error) {
+	address, err := json.Marshal(s.Address)
+	if err != nil {
+		return false, err
+	}
+	n, err := tx.Exec(`INSERT INTO store (`+storeColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)
+		ON CONFLICT (external_id) WHERE removed_at IS NULL AND external_id IS NOT NULL DO NOTHING`,
+		s.Key, nullable(s.ExternalID), s.Name, s.Status, s.Location.Lat, s.Location.Lng, int64(s.Cell), string(address), s.Phone,
+		s.Locale, s.TimeZone, s.OpeningHours, s.ServiceRadiusM, s.SlotMinutes, s.OrdersPerSlot, s.ShelfUnits, s.AutoAccept,
+		s.OfferTimeoutS, millis(s.PausedUntil), s.Version, s.Chain.Last, s.CreatedAt.UnixMilli(), s.UpdatedAt.UnixMilli())
+	return n == 1, err
+}
+
+func updateStore(tx *db.Tx, s *Store) error {
+	address, err := json.Marshal(s.Address)
+	if err != nil {
+		return err
+	}
+	var removed *time.Time
+	if s.Removed {
+		removed = &s.UpdatedAt
+	}
+	_, err = tx.Exec(`UPDATE store SET external_id = ?, name = ?, status = ?, lat = ?, lng = ?, cell = ?, address = ?, phone = ?,
+		locale = ?, time_zone = ?, opening_hours = ?, service_radius_m = ?, slot_minutes = ?, orders_per_slot = ?, shelf_units = ?,
+		auto_accept = ?, offer_timeout_s = ?, paused_until = ?, version = ?, last_event = ?, updated_at = ?, removed_at = ?
+		WHERE key = ?`,
+		nullable(s.ExternalID), s.Name, s.Status, s.Location.Lat, s.Location.Lng, int64(s.Cell), string(address), s.Phone,
+		s.Locale, s.TimeZone, s.OpeningHours, s.ServiceRadiusM, s.SlotMinutes, s.OrdersPerSlot, s.ShelfUnits,
+		s.AutoAccept, s.OfferTimeoutS, millis(s.PausedUntil), s.Version, s.Chain.Last, s.UpdatedAt.UnixMilli(), millis(removed), s.Key)
+	return err
+}
+
+// busyWithOrders reports whether somebody waits for an order at the store. The two tables belong to
+// package order; only this one question is asked of them here.
+func busyWithOrders(q db.Queryer, key int64) (bool, error) {
+	var open int
+	err := q.Get(&open, `SELECT count(*) FROM (
+		SELECT 1 AS one FROM assignment WHERE store_key = ? AND status IN ('offered', 'accepted')
+		UNION ALL
+		SELECT 1 AS one FROM orders WHERE store_key = ? AND ended_at IS NULL) AS open_work`, key, key)
+	return open > 0, err
+}
+
+func nullable(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func millis(t *time.Time) *int64 {
+	if t == nil {
+		return nil
+	}
+	ms := t.UnixMilli()
+	return &ms
+}
