@@ -37,7 +37,7 @@ CREATE TABLE orders (
     updated_at           BIGINT  NOT NULL,
     ended_at             BIGINT
 );
-CREATE UNIQUE INDEX orders_external ON orders (merchant_key, external_id) WHERE external_id IS NOT NULL;
+CREATE UNIQUE INDEX orders_external ON orders (external_id, merchant_key) WHERE external_id IS NOT NULL;
 CREATE INDEX orders_merchant ON orders (merchant_key, key);
 CREATE INDEX orders_store_open ON orders (store_key, key) WHERE ended_at IS NULL;
 CREATE INDEX orders_unassignable ON orders (key) WHERE status = 'unassignable';

@@ -28,7 +28,7 @@ CREATE TABLE dropoff_event (
     signal      TEXT   NOT NULL,
     method      TEXT   NOT NULL,
     distance_m  DOUBLE PRECISION,
-    pin_ok      BOOLEAN NOT NULL,
+    confirmed   BOOLEAN NOT NULL, -- by the customer: a right PIN, or the tap on the tracking page
     reason      TEXT   NOT NULL,
     note        TEXT   NOT NULL,
     actor       TEXT   NOT NULL,

@@ -4,7 +4,7 @@
 // # The live index
 //
 // [Index] answers "which store is nearest?" exactly as a loop over all stores
-// would, by looking at a few cells only. It is a tree: stores lie in H3 cells of
+// would, by looking at a few of them. It is a tree: stores lie in H3 cells of
 // resolution 7, those hang under their ancestors of resolution 5, 3 and 1. Around
 // every node lies a ball: the centre of its H3 cell, and the longest chord from
 // there to one of its stores. By the triangle inequality no store under a node
@@ -17,6 +17,14 @@
 // the shape or size of H3 cells, or that parents cover their children; H3 only
 // has to put near points together. Poles, pentagons and the antimeridian are
 // places like any other.
+//
+// Orders come in crowds from the same streets, and the way down from the root is
+// most of the work for each. So the index remembers rings: for a block of space,
+// the leaves around it by rising bound as seen from its middle. A query corrects
+// the bounds by its own chord to that middle, again by the triangle inequality,
+// and neither sorts nor allocates. A ring is stale once any ball has grown since;
+// the index counts that. Blocks are plain cubes, not H3 cells: finding one's cube
+// takes three multiplications, finding one's cell a call into C.
 //
 // Distances are compared as chords of unit vectors, which cost no trigonometry.
 // What is reported, compared between near-ties and held against a radius is
@@ -51,7 +59,9 @@ const (
 	// everywhere is a chord that spans more than the globe.
 	everywhere = 2 + margin
 
-	shellStores = 8
+	// shellStores is about how many stores of a crowded leaf a walk takes in at a
+	// time: most walks end after a few stores, and ranking one costs 20 looks.
+	shellStores = 16
 
 	// radiusStep rounds the radius of a ball up by at most about 250 m. Without
 	// it each new store at the rim of its cell would make all rings stale.
@@ -71,8 +81,8 @@ var halfBlock = math.Sqrt(3)/2/blocksPerRadius + margin
 // and a value of the caller's. All methods may be called at any time from any
 // goroutine. Nearest and Walk take no lock: they read snapshots that Put and
 // Remove replace node by node, and see all that was complete when they began.
-// While a store moves to another cell, a query that overlaps the move may meet
-// it at its old place, its new one, both, or neither.
+// A query that overlaps the move of a store to another point may meet it at the
+// old point, the new one, both, or neither.
 //
 // Nodes are never given back: an index holds as many as ever held a store.
 type Index[T any] struct {
@@ -123,9 +133,9 @@ type node[T any] struct {
 }
 
 // branch leads to a node and bounds the stores under it: all lie within the
-// chord radius of center, and none serves beyond the chord reach. These lie side
-// by side in the parent, so that a query reads them without visiting the nodes.
-// They only ever grow: a ball that is too large costs time, never the answer.
+// chord radius of center, and none serves beyond the chord reach. Branches lie
+// side by side in the parent, so that a query reads them without visiting the
+// nodes. The bounds only ever grow: one too wide costs time, never the answer.
 type branch[T any] struct {
 	center        geo.Vec
 	radius, reach float64
@@ -240,7 +250,8 @@ func (ix *Index[T]) Nearest(p geo.Point, maxM float64, eligible func(*T) bool) (
 		limit: geo.ChordOf(maxM) + margin,
 	}
 	if near := ix.ringAt(s.from); !s.within(near) {
-		s.beyond(near, &ix.root)
+		f := ix.frontier(s.from, 0, s.limit)
+		s.outside(near, &f)
 	}
 	if s.best == nil {
 		return hit, false
@@ -261,12 +272,8 @@ func (ix *Index[T]) Walk(p geo.Point, maxM float64, visit func(Hit[T]) (more boo
 		at: p, from: geo.VecOf(p), maxM: maxM, visit: visit,
 		limit: geo.ChordOf(maxM) + margin,
 	}
-	var branchesOnStack [64]ranked[branch[T]]
-	var storesOnStack [64]ranked[store[T]]
-	f := frontier[T]{from: w.from}
-	f.branches.items = branchesOnStack[:0]
-	w.seen = heap[store[T]]{items: storesOnStack[:0], from: p, tie: inOrder[T]}
-	f.enter(&ix.root, math.Inf(-1), w.limit)
+	w.seen = heap[store[T]]{items: make([]ranked[store[T]], 0, 64), from: p, tie: inOrder[T]}
+	f := ix.frontier(w.from, 0, w.limit)
 	for f.horizon() <= w.limit {
 		bound := f.horizon()
 		if leaf := f.step(w.limit); leaf != nil {
@@ -298,6 +305,14 @@ type frontier[T any] struct {
 	branches heap[branch[T]]
 }
 
+// frontier returns one that begins at the root.
+func (ix *Index[T]) frontier(from geo.Vec, slack, limit float64) frontier[T] {
+	f := frontier[T]{from: from, slack: slack}
+	f.branches.items = make([]ranked[branch[T]], 0, 64)
+	f.enter(&ix.root, math.Inf(-1), limit)
+	return f
+}
+
 // horizon returns the chord from f.from that no store under the frontier is
 // nearer than.
 func (f *frontier[T]) horizon() float64 { return f.branches.least() }
@@ -314,8 +329,8 @@ func (f *frontier[T]) step(limit float64) (leaf *branch[T]) {
 }
 
 // enter adds those branches of n that may serve the query from at most limit
-// away. No store behind them is nearer than the bound of n: its ball and theirs
-// both hold them, and need not lie in each other.
+// away. The ball of n and theirs all hold the stores behind them, and need not
+// lie in each other, so the wider bound counts; thus bounds rise along a query.
 func (f *frontier[T]) enter(n *node[T], bound, limit float64) {
 	branches := *n.branches.Load()
 	for i := range branches {
@@ -354,12 +369,8 @@ func (s *search[T]) within(r *ring[T]) (settled bool) {
 	return r.beyond-slack > s.limit
 }
 
-// beyond does the same for the leaves of the tree that are not in the ring.
-func (s *search[T]) beyond(r *ring[T], root *node[T]) {
-	var onStack [64]ranked[branch[T]]
-	f := frontier[T]{from: s.from}
-	f.branches.items = onStack[:0]
-	f.enter(root, math.Inf(-1), s.limit)
+// outside visits such leaves that are not in the ring.
+func (s *search[T]) outside(r *ring[T], f *frontier[T]) {
 	for f.horizon() <= s.limit {
 		if leaf := f.step(s.limit); leaf != nil && !r.lists(leaf.node) {
 			s.visit(leaf.node.crowd.Load())
@@ -405,12 +416,13 @@ type walk[T any] struct {
 	seen  heap[store[T]] // in the leaves visited so far, and not yet shown
 }
 
-// gather takes in the stores of a leaf that lie farther than the chord from, up
-// to the chord it returns; +Inf says that none is left. It takes a crowded leaf
-// in shells of about shellStores, for few walks go through all of them.
+// gather takes in those stores of a leaf that lie farther than the chord from, up
+// to the chord it returns; +Inf says that none is left. The shell is as wide as
+// if the leaf's stores were spread evenly, and never so thin that a leaf full of
+// stores on one spot takes forever to pass.
 func (w *walk[T]) gather(leaf *branch[T], from float64) (to float64) {
 	c := leaf.node.crowd.Load()
-	to = max(0, from) + leaf.radius*math.Sqrt(shellStores/float64(len(c.spots)))
+	to = max(0, from) + leaf.radius*max(1./16, math.Sqrt(shellStores/float64(len(c.spots))))
 	limit2, from2, to2 := w.limit*w.limit, from*math.Abs(from), to*to
 	left := false
 	for i := range c.spots {
@@ -454,8 +466,8 @@ func inOrder[T any](p geo.Point, a, b *store[T]) bool {
 }
 
 // heap is a binary heap, least chord first. Where it matters who comes first
-// among chords closer than margin, tie decides. Its items may lie on the stack,
-// which container/heap would not allow.
+// among chords closer than margin, tie decides. Written out because
+// container/heap would allocate for every item.
 type heap[E any] struct {
 	items []ranked[E]
 	from  geo.Point
@@ -560,15 +572,9 @@ func (ix *Index[T]) ringAt(v geo.Vec) *ring[T] {
 	return r
 }
 
-func (r *ring[T]) lists(leaf *node[T]) bool {
-	return slices.ContainsFunc(r.near, func(n neighbour[T]) bool { return n.node == leaf })
-}
-
+// newRing returns the ring of b as the tree is now.
 func (ix *Index[T]) newRing(b block) *ring[T] {
-	var onStack [64]ranked[branch[T]]
-	f := frontier[T]{from: b.mid(), slack: halfBlock}
-	f.branches.items = onStack[:0]
-	f.enter(&ix.root, math.Inf(-1), everywhere)
+	f := ix.frontier(b.mid(), halfBlock, everywhere)
 	var near [ringLeaves]neighbour[T]
 	n := 0
 	for n < ringLeaves && f.horizon() <= everywhere {
@@ -579,6 +585,10 @@ func (ix *Index[T]) newRing(b block) *ring[T] {
 		}
 	}
 	return &ring[T]{block: b, near: slices.Clone(near[:n]), beyond: f.horizon()}
+}
+
+func (r *ring[T]) lists(leaf *node[T]) bool {
+	return slices.ContainsFunc(r.near, func(n neighbour[T]) bool { return n.node == leaf })
 }
 
 // nodeAt returns the node of a cell, newly hung into the tree if it was never
@@ -605,13 +615,14 @@ func (ix *Index[T]) nodeAt(cell geo.Cell) (*node[T], error) {
 	}
 	ix.nodes[cell] = n
 	// append may write behind the part that readers see, never into it.
-	longer := append(*parent.branches.Load(), branch[T]{center: geo.VecOf(geo.Center(cell)), node: n})
+	first := branch[T]{center: geo.VecOf(geo.Center(cell)), radius: radiusStep, node: n}
+	longer := append(*parent.branches.Load(), first)
 	parent.branches.Store(&longer)
 	return n, nil
 }
 
 // cover grows the balls from n to the root over a store at v that serves up to
-// the chord reach, and says whether any had to. A new one always has to.
+// the chord reach, and says whether any had to. A new one, without reach, has to.
 func (n *node[T]) cover(v geo.Vec, reach float64) (grew bool) {
 	for ; n.parent != nil; n = n.parent {
 		branches := *n.parent.branches.Load()
@@ -637,7 +648,7 @@ func (n *node[T]) cover(v geo.Vec, reach float64) (grew bool) {
 func (n *node[T]) put(old, now *store[T], at spot) {
 	was := n.crowd.Load()
 	if old == nil || old.home != n {
-		// As in publish, append keeps off what readers see.
+		// As in nodeAt, append keeps off what readers see.
 		n.crowd.Store(&crowd[T]{spots: append(was.spots, at), stores: append(was.stores, now)})
 		return
 	}

@@ -56,7 +56,12 @@ func read(secret string) (d digest, ok bool) {
 
 // checksum is the CRC-32 (IEEE) of body in base62, most significant character first.
 func checksum(body []byte) (sum [sumLen]byte) {
-	c := crc32.ChecksumIEEE(body)
+	// crc32.ChecksumIEEE would move body to the heap on every request.
+	c := ^uint32(0)
+	for _, b := range body {
+		c = crc32.IEEETable[byte(c)^b] ^ c>>8
+	}
+	c = ^c
 	for i := sumLen - 1; i >= 0; i-- {
 		sum[i] = alphabet[c%uint32(len(alphabet))]
 		c /= uint32(len(alphabet))

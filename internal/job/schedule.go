@@ -64,6 +64,10 @@ func ParseCron(expr string, loc *time.Location) (Schedule, error) {
 	}
 	fields := parsed.(*cron.SpecSchedule)
 	fields.Location = time.UTC
+	if fields.Minute == 0 || fields.Hour == 0 || fields.Dom == 0 || fields.Month == 0 || fields.Dow == 0 {
+		// The parser takes "," for a list of nothing; Next would try every minute of five years.
+		return Schedule{}, fmt.Errorf("cron expression %q: a field is an empty list", expr)
+	}
 	if fields.Next(time.Unix(0, 0)).IsZero() {
 		return Schedule{}, fmt.Errorf("cron expression %q: there is no such day", expr)
 	}

@@ -86,7 +86,7 @@ func TestSchedulesInWords(t *testing.T) {
 
 func TestExpressionsThatAreRefused(t *testing.T) {
 	for _, expr := range []string{"", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *", "x * * * *",
-		"0 0 30 2 *", "TZ=UTC 0 0 * * *", "CRON_TZ=Europe/Berlin 0 0 * * *", "TZ=0", "@daily", "@every 1s"} {
+		"0 0 30 2 *", ", * * * *", "* * * * ,", "TZ=UTC 0 0 * * *", "CRON_TZ=Europe/Berlin 0 0 * * *", "TZ=0", "@daily", "@every 1s"} {
 		if s, err := ParseCron(expr, time.UTC); err == nil {
 			t.Errorf("%q was read as %v", expr, s)
 		}
@@ -102,7 +102,7 @@ func TestADailySlotIsThereOnceEveryLocalDay(t *testing.T) {
 			s := CronIn(fmt.Sprintf("%d %d * * *", minute%60, minute/60), loc)
 			from := time.Date(2005, 1, 1, 12, 0, 0, 0, loc)
 			day, slot := from, from.UTC()
-			for day.Year() < 2030 {
+			for day.Year() < 2020 {
 				day = day.AddDate(0, 0, 1) // noon, which every day has
 				slot = s.Next(slot)
 				local := slot.In(loc)
@@ -130,7 +130,7 @@ func TestTheFirstInstantThatShowsAWall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wall := time.Unix(rapid.Int64Range(0, 2e9/60).Draw(t, "minute")*60, 0).UTC()
+		wall := time.Unix(rapid.Int64Range(0, 33_000_000).Draw(t, "minute")*60, 0).UTC()
 		if rapid.Bool().Draw(t, "near a change") {
 			if _, end := wall.In(loc).ZoneBounds(); !end.IsZero() {
 				wall = wallOf(end, loc).Add(time.Duration(rapid.IntRange(-180, 180).Draw(t, "off")) * time.Minute)
@@ -173,7 +173,7 @@ func TestNewestSlotsAreThoseThatNextCounts(t *testing.T) {
 }
 
 func FuzzCron(f *testing.F) {
-	for _, s := range []string{"* * * * *", "0 0 29 2 *", "*/15 3-5 1,15 JAN-MAR MON", "TZ=UTC * * * * *", "? ? ? ? ?", "0-59/2 * * * 0", "@daily", "a", ""} {
+	for _, s := range []string{"* * * * *", "0 0 29 2 *", "*/15 3-5 1,15 JAN-MAR MON", "TZ=UTC * * * * *", "? ? ? ? ?", "0-59/2 * * * 0", "@daily", ", * * * *", "a", ""} {
 		f.Add(s, int64(1.7e9))
 	}
 	f.Fuzz(func(t *testing.T, expr string, after int64) {

@@ -24,6 +24,11 @@ func (b *Book) Find(ctx context.Context, merchant int64, external string) (Order
 	return Find(b.db.Read(ctx), merchant, external)
 }
 
+// FindAny is the newest order of any merchant with an external id: for those who see all.
+func (b *Book) FindAny(ctx context.Context, external string) (Order, error) {
+	return loadOne(b.db.Read(ctx), `SELECT `+orderColumns+` FROM orders WHERE external_id = ? ORDER BY key DESC LIMIT 1`, external)
+}
+
 // GetAssignment is one assignment; fault.Missing when there is none.
 func (b *Book) GetAssignment(ctx context.Context, key int64) (Assignment, error) {
 	return LoadAssignment(b.db.Read(ctx), key)

@@ -18,6 +18,7 @@ package order
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"doorstep/geo"
@@ -213,10 +214,29 @@ func (o *Order) LinkToken(n *ident.Names) string {
 
 // LinkAlive reports whether a link of the given version still opens the order at now.
 func (o *Order) LinkAlive(version uint8, now time.Time) bool {
-	if version != o.LinkVersion || now.After(o.CreatedAt.Add(linkAtMost)) {
-		return false
+	return version == o.LinkVersion && now.Before(o.LinkDies())
+}
+
+// LinkDies is when the present link stops opening the order, as far as is known now.
+func (o *Order) LinkDies() time.Time {
+	dies := o.CreatedAt.Add(linkAtMost)
+	if o.EndedAt != nil {
+		if t := o.EndedAt.Add(linkAfterEnd); t.Before(dies) {
+			return t
+		}
 	}
-	return o.EndedAt == nil || now.Before(o.EndedAt.Add(linkAfterEnd))
+	return dies
+}
+
+// ParseLink is the order and the version a link token names; LinkAlive says whether it opens.
+func ParseLink(n *ident.Names, token string) (key int64, version uint8, ok bool) {
+	return n.ParseLink(linkPurpose, token)
+}
+
+// StatusOf is the status an event's type says an order entered.
+func StatusOf(event string) (Status, bool) {
+	s := Status(strings.TrimPrefix(event, "order."))
+	return s, s.Known()
 }
 
 // PIN is what the customer says at the door when the order asks for it.

@@ -2,6 +2,7 @@ package partner
 
 import (
 	"context"
+	"slices"
 
 	"doorstep/internal/db"
 )
@@ -15,3 +16,6 @@ func (b *Book) LastChange(ctx context.Context) (seq int64, err error) {
 
 // StockOf is a store's shelf as q sees it, by SKU.
 func StockOf(q db.Queryer, storeKey int64) ([]StockLine, error) { return selectStock(q, storeKey) }
+
+// KnownStatus reports whether s is a status of a store.
+func KnownStatus(s string) bool { return slices.Contains(statuses, s) }

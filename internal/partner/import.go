@@ -57,8 +57,6 @@ const (
 	chunkRows    = 500 // in one transaction: some 20 ms, which others can wait
 	maxRowErrors = 1000
 	maxColumns   = 500
-	// Finding out that a record has no end costs reading maxRecord bytes, each time.
-	maxLost = 1000
 )
 
 // Import makes or updates the stores in r. A row is known by its external id, so importing a file
@@ -95,7 +93,6 @@ type importer struct {
 	columns []*column // by position in a CSV record; nil: unknown
 	header  []string
 	seen    map[string]int // external id -> its first row
-	lost    int            // records without an end
 	result  ImportResult
 }
 
@@ -216,11 +213,6 @@ func (im *importer) nextRow(rows *records) (c *candidate, end bool, err error) {
 		return nil, false, err
 	case bad != nil:
 		im.fail(rows.row, RowError{Code: "unreadable", Detail: bad.Error()})
-		if !errors.Is(bad, errQuote) {
-			if im.lost++; im.lost > maxLost {
-				return nil, false, fault.InvalidField("", "unreadable", "more than %d records have no end: is this a CSV file?", maxLost)
-			}
-		}
 		return nil, false, nil
 	case len(fields) == 0:
 		return nil, false, nil
@@ -357,7 +349,9 @@ func (im *importer) flush(ctx context.Context, chunk []candidate) error {
 		})
 	} else {
 		err = im.book.inTx(ctx, func(tx *db.Tx) error {
-			return decideAll(tx, func(c *candidate, old *Store) (string, error) { return im.book.importRow(tx, c, old, im.options.Defaults) })
+			return decideAll(tx, func(c *candidate, old *Store) (string, error) {
+				return im.book.importRow(tx, c, old, im.options.Defaults)
+			})
 		})
 	}
 	if err != nil {
@@ -555,13 +549,10 @@ func (im *importer) readCells(fields []string) (in Input, wrong []RowError) {
 		note := func(code, detail string) {
 			wrong = append(wrong, RowError{Field: strings.TrimSpace(im.header[i]), Code: code, Detail: detail})
 		}
-		switch err := error(nil); {
-		case !utf8.ValidString(cell):
+		if !utf8.ValidString(cell) {
 			note("not-utf8", "the text is not valid UTF-8")
-		default:
-			if err = c.read(&in, cell, &im.options.Defaults); err != nil {
-				note("not-readable", err.Error())
-			}
+		} else if err := c.read(&in, cell, &im.options.Defaults); err != nil {
+			note("not-readable", err.Error())
 		}
 	}
 	return in, wrong

@@ -22,6 +22,7 @@ type words struct {
 	Expected, CollectFrom, Late      string
 	ProgressTitle, Done              string
 	CodeTitle, CodeHint, KeptUntil   string
+	PINTitle, PINHint                string
 	ProofTitle, Grade, PhotoAlt      string
 	PhotoMissing, ConfirmAsk         string
 	Confirm                          string
@@ -137,6 +138,7 @@ var english = words{
 	TheStore: "the store", FromShop: "Sent by {shop}", Order: "Order {ref}",
 	Expected: "You can expect it", CollectFrom: "Ready to collect", Late: "This is taking longer than we promised. We are sorry; it is still coming.",
 	ProgressTitle: "Your parcel's journey", Done: "done",
+	PINTitle: "Your PIN", PINHint: "Tell it to the runner when the parcel is in your hands, not before.",
 	CodeTitle: "Your collection code", CodeHint: "Show it at the counter of {store}. Keep it to yourself until then.", KeptUntil: "Kept for you until {time}",
 	ProofTitle: "How we know", Grade: "Evidence grade {grade}", PhotoAlt: "Your parcel where the runner left it",
 	PhotoMissing: "No photo was taken.", ConfirmAsk: "Do you have it?", Confirm: "Yes, I have it",
@@ -253,6 +255,7 @@ var chinese = words{
 	TheStore: "门店", FromShop: "寄件商家：{shop}", Order: "订单 {ref}",
 	Expected: "预计到达", CollectFrom: "预计可取", Late: "比承诺的时间晚了，非常抱歉。包裹仍在配送。",
 	ProgressTitle: "包裹动态", Done: "已完成",
+	PINTitle: "您的验证码", PINHint: "包裹到您手中后再告诉配送员。",
 	CodeTitle: "您的取件码", CodeHint: "请到{store}柜台出示。取件前请勿告诉他人。", KeptUntil: "为您保管至{time}",
 	ProofTitle: "送达凭证", Grade: "凭证等级 {grade}", PhotoAlt: "配送员放置包裹的照片",
 	PhotoMissing: "没有拍照。", ConfirmAsk: "您拿到包裹了吗？", Confirm: "是的，我拿到了",

@@ -40,6 +40,7 @@ type Tracking struct {
 
 	Evidence       *Evidence // shown once delivered or collected
 	CollectionCode string    // shown while received_at_store
+	PIN            string    // what the customer tells the runner; shown until the parcel is handed over
 	HoldUntil      time.Time // until when the store keeps it; zero shows none
 
 	Live      bool   // the server can announce changes
@@ -201,7 +202,7 @@ type choiceView struct {
 
 type proofView struct{ At, Grade, Means, PhotoURL string }
 
-type codeView struct{ Code, Hint, Until string }
+type codeView struct{ Title, Code, Hint, Until string }
 
 type storeView struct {
 	Name  string
@@ -247,6 +248,8 @@ func (t Tracking) view(s stage, words *words) trackingView {
 	}
 	if t.Status == "received_at_store" && t.CollectionCode != "" {
 		v.Code = t.code(words)
+	} else if t.PIN != "" && !s.terminal {
+		v.Code = &codeView{Title: words.PINTitle, Code: t.PIN, Hint: words.PINHint}
 	}
 	if t.CanConfirmRetrieved && (t.Status == "arrived_at_dropoff" || t.Status == "delivered") {
 		v.ConfirmURL = t.RetrievedURL
@@ -357,7 +360,7 @@ func (t Tracking) proof(words *words) *proofView {
 }
 
 func (t Tracking) code(words *words) *codeView {
-	view := &codeView{Code: t.CollectionCode, Hint: words.withStore(words.CodeHint, t.StoreName)}
+	view := &codeView{Title: words.CodeTitle, Code: t.CollectionCode, Hint: words.withStore(words.CodeHint, t.StoreName)}
 	if !t.HoldUntil.IsZero() {
 		view.Until = fillIn(words.KeptUntil, "{time}", sayAt(t.Now, t.local(t.HoldUntil), &words.Days))
 	}

@@ -1,0 +1,272 @@
+package prestock
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"doorstep/geo"
+	"doorstep/internal/db"
+	"doorstep/internal/event"
+	"doorstep/internal/fault"
+)
+
+// chunk bounds the tasks that one transaction changes: some 20 ms, which others can wait.
+const chunk = 500
+
+// CreateCampaign announces a peak; nobody is asked for anything yet.
+func (b *Book) CreateCampaign(ctx context.Context, in CampaignInput) (c Campaign, err error) {
+	if c, err = in.decide(b.db.Now()); err != nil {
+		return Campaign{}, err
+	}
+	err = b.db.InTx(ctx, func(tx *db.Tx) error {
+		c.Key, c.Chain, c.Version = tx.NewKey(), event.Chain{}, 1
+		c.CreatedAt, c.UpdatedAt = tx.Now(), tx.Now()
+		if err := event.Append(tx, &c.Chain, event.New{Type: "campaign.created", Subject: c.Key, Data: map[string]any{"name": c.Name}}); err != nil {
+			return err
+		}
+		return insertCampaign(tx, &c)
+	})
+	return c, err
+}
+
+// GetCampaign is one campaign; fault.Missing when there is none.
+func (b *Book) GetCampaign(ctx context.Context, key int64) (Campaign, error) {
+	return loadCampaign(b.db.Read(ctx), key)
+}
+
+// ListCampaigns is a page of campaigns, newest first, and whether more follow. cursor is the last
+// key of the page before, 0 at the first.
+func (b *Book) ListCampaigns(ctx context.Context, cursor int64, limit int) ([]Campaign, bool, error) {
+	query, args := `SELECT `+campaignColumns+` FROM campaign`, []any{}
+	if cursor != 0 {
+		query, args = query+` WHERE key < ?`, append(args, cursor)
+	}
+	var rows []campaignRow
+	if err := b.db.Read(ctx).Select(&rows, query+` ORDER BY key DESC LIMIT ?`, append(args, limit+1)...); err != nil {
+		return nil, false, err
+	}
+	more := len(rows) > limit
+	list, err := campaigns(b.db.Read(ctx), rows[:min(len(rows), limit)])
+	return list, more, err
+}
+
+// Approve lets the prompts go out from now on. It is refused without a plan, and when the campaign
+// is over or cancelled; approving again changes nothing.
+func (b *Book) Approve(ctx context.Context, key int64) (c Campaign, err error) {
+	err = b.db.InTx(ctx, func(tx *db.Tx) error {
+		if c, err = lockCampaign(tx, key); err != nil || c.Status == Approved {
+			return err
+		}
+		switch {
+		case c.Status == Draft:
+			return fault.Refused("wrong-state", []string{"plan", "cancel"}, "the campaign has no plan yet: make one first")
+		case c.Status != Planned:
+			return fault.Refused("wrong-state", nil, "the campaign is %s", c.Status)
+		case !tx.Now().Before(c.EndsAt):
+			return fault.Refused("too-late", []string{"cancel"}, "the campaign ended at %s", c.EndsAt.Format(time.RFC3339))
+		}
+		c.Status = Approved
+		return saveCampaign(tx, &c, "campaign.approved", nil)
+	})
+	return c, err
+}
+
+// Cancel ends a campaign: its tasks that are not final become cancelled, units already counted stay
+// in the stores' stock. Cancelling again finishes what an interrupted Cancel left, else nothing.
+func (b *Book) Cancel(ctx context.Context, key int64) (c Campaign, err error) {
+	err = b.db.InTx(ctx, func(tx *db.Tx) error {
+		if c, err = lockCampaign(tx, key); err != nil || c.Status == Cancelled {
+			return err
+		}
+		if c.Status == Finished {
+			return fault.Refused("wrong-state", nil, "the campaign is over")
+		}
+		c.Status = Cancelled
+		return saveCampaign(tx, &c, "campaign.cancelled", nil)
+	})
+	if err != nil {
+		return c, err
+	}
+	_, err = b.cancelTasks(ctx, key)
+	return c, err
+}
+
+// open are the states that are not final.
+var open = []Status{Planned, Prompted, Acknowledged, Partially, Stocked, Shortfall}
+
+// cancelTasks cancels the open tasks of a campaign that takes no new ones.
+func (b *Book) cancelTasks(ctx context.Context, campaign int64) (int, error) {
+	where, args := among("status", open)
+	return b.inChunks(ctx, func(tx *db.Tx) ([]Task, error) {
+		return selectTasks(tx, `WHERE campaign_key = ? AND `+where+` ORDER BY key LIMIT ?`, append(append([]any{campaign}, args...), chunk)...)
+	}, func(tx *db.Tx, t *Task) error {
+		old := *t
+		t.Status = Cancelled
+		if old.Status != Planned { // the store never heard of a planned one
+			if err := note(tx, t, "prestock.cancelled", told{}); err != nil {
+				return err
+			}
+		}
+		return shrink(tx, &old, t)
+	})
+}
+
+// inChunks has f change what due finds, a transaction for each page, until due finds nothing. f
+// must change each task so that due does not find it again.
+func (b *Book) inChunks(ctx context.Context, due func(*db.Tx) ([]Task, error), f func(*db.Tx, *Task) error) (int, error) {
+	done := 0
+	for {
+		n := 0
+		err := b.db.InTx(ctx, func(tx *db.Tx) error {
+			tasks, err := due(tx)
+			if err != nil {
+				return err
+			}
+			n = len(tasks)
+			// Rows of stores are locked in one order, whoever works on them.
+			slices.SortFunc(tasks, func(a, b Task) int { return cmp.Or(cmp.Compare(a.Store, b.Store), cmp.Compare(a.Key, b.Key)) })
+			for i := range tasks {
+				if err := f(tx, &tasks[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || n == 0 {
+			return done, err
+		}
+		done += n
+	}
+}
+
+// shrink saves a task that keeps no more room than before.
+func shrink(tx *db.Tx, old, t *Task) error {
+	_, err := saveTask(tx, old, t, unbounded)
+	return err
+}
+
+// Units are sums over tasks. Units reallocated count once at the store that did not have them, and
+// again as asked at the store they were asked of instead; so in every row and in all of them
+// Asked = Committed + Reallocated + Unallocated.
+type Units struct {
+	Asked, Committed, Reallocated, Unallocated, Stocked int64
+}
+
+// Progress is how far the stores of a campaign are.
+type Progress struct {
+	Campaign int64
+	Units
+	BySKU  []SKUProgress  // by SKU
+	ByCell []CellProgress // by cell
+}
+
+// SKUProgress is the part of one SKU.
+type SKUProgress struct {
+	SKU string
+	Units
+}
+
+// CellProgress is the part of the stores in one cell of resolution geo.DemandRes.
+type CellProgress struct {
+	Cell geo.Cell
+	Units
+}
+
+const sums = `CAST(coalesce(sum(asked), 0) AS BIGINT) AS asked, CAST(coalesce(sum(committed), 0) AS BIGINT) AS committed,
+	CAST(coalesce(sum(reallocated), 0) AS BIGINT) AS reallocated, CAST(coalesce(sum(counted), 0) AS BIGINT) AS stocked`
+
+// Progress sums the tasks of a campaign up, planned ones included.
+func (b *Book) Progress(ctx context.Context, campaign int64) (p Progress, err error) {
+	q := b.db.Read(ctx)
+	if _, err := loadCampaign(q, campaign); err != nil {
+		return p, err
+	}
+	// One statement, so that the parts belong to one moment and add up.
+	var rows []struct {
+		SKU  string
+		Cell int64
+		Units
+	}
+	if err := q.Select(&rows, `SELECT sku, cell, `+sums+` FROM prestock_task WHERE campaign_key = ?
+		GROUP BY sku, cell`, campaign); err != nil {
+		return p, err
+	}
+	p.Campaign = campaign
+	skus, cells := map[string]Units{}, map[geo.Cell]Units{}
+	for _, r := range rows {
+		r.Unallocated = r.Asked - r.Committed - r.Reallocated
+		p.Units = p.add(r.Units)
+		skus[r.SKU] = skus[r.SKU].add(r.Units)
+		cells[geo.Cell(r.Cell)] = cells[geo.Cell(r.Cell)].add(r.Units)
+	}
+	for sku, u := range skus {
+		p.BySKU = append(p.BySKU, SKUProgress{sku, u})
+	}
+	for cell, u := range cells {
+		p.ByCell = append(p.ByCell, CellProgress{cell, u})
+	}
+	slices.SortFunc(p.BySKU, func(a, b SKUProgress) int { return cmp.Compare(a.SKU, b.SKU) })
+	slices.SortFunc(p.ByCell, func(a, b CellProgress) int { return cmp.Compare(a.Cell, b.Cell) })
+	return p, nil
+}
+
+func (u Units) add(v Units) Units {
+	return Units{u.Asked + v.Asked, u.Committed + v.Committed, u.Reallocated + v.Reallocated, u.Unallocated + v.Unallocated, u.Stocked + v.Stocked}
+}
+
+// Filter narrows a list of tasks; zero fields do not. Cursor is the last key of the page before.
+type Filter struct {
+	Campaign int64
+	Store    int64
+	Statuses []Status
+	Prompted bool // only tasks whose store was prompted: what a store may see
+	Cursor   int64
+	Limit    int // 0 is 50
+}
+
+// Tasks is a page of tasks with their prompts, in the order they were made, and whether more follow.
+func (b *Book) Tasks(ctx context.Context, f Filter) ([]Task, bool, error) {
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	where, args := `key > ?`, []any{f.Cursor}
+	if f.Campaign != 0 {
+		where, args = where+` AND campaign_key = ?`, append(args, f.Campaign)
+	}
+	if f.Store != 0 {
+		where, args = where+` AND store_key = ?`, append(args, f.Store)
+	}
+	if f.Prompted {
+		where, args = where+` AND lead_s < ?`, append(args, noLead)
+	}
+	if len(f.Statuses) > 0 {
+		in, values := among("status", f.Statuses)
+		where, args = where+` AND `+in, append(args, values...)
+	}
+	q := b.db.Read(ctx)
+	list, err := selectTasks(q, `WHERE `+where+` ORDER BY key LIMIT ?`, append(args, f.Limit+1)...)
+	if err != nil {
+		return nil, false, err
+	}
+	more := len(list) > f.Limit
+	list = list[:min(len(list), f.Limit)]
+	return list, more, withPrompts(q, list)
+}
+
+// Task is one task with its prompts; fault.Missing when there is none.
+func (b *Book) Task(ctx context.Context, key int64) (Task, error) { return whole(b.db.Read(ctx), key) }
+
+func whole(q db.Queryer, key int64) (Task, error) {
+	t, err := loadTask(q, key)
+	if err != nil {
+		return t, err
+	}
+	one := []Task{t}
+	err = withPrompts(q, one)
+	return one[0], err
+}
+
+// WasPrompted reports whether the store has heard of the task.
+func (t *Task) WasPrompted() bool { return t.lead < noLead }

@@ -1,0 +1,190 @@
+package prestock
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"doorstep/geo"
+	"doorstep/internal/db"
+	"doorstep/internal/partner"
+)
+
+const (
+	reachM   = 10_000 // how far away goods still help: about what a runner covers
+	rings    = 6      // of cells of resolution geo.IndexRes reach that far
+	maxAsked = 8      // stores that one shortfall is split over
+	maxSeen  = 200    // stores that are looked at
+)
+
+// neighbour is a store that may step in.
+type neighbour struct {
+	partner.Store
+	ring, metres int
+}
+
+// neighbours are the active stores of the campaign around t's store, ring by ring of cells and by
+// distance within a ring. Nobody steps in for a task that cannot leave a shortfall any more.
+func (b *Book) neighbours(ctx context.Context, t *Task) ([]neighbour, error) {
+	q := b.db.Read(ctx)
+	if t.Unallocated()+t.Committed < 1 {
+		return nil, nil
+	}
+	c, err := loadCampaign(q, t.Campaign)
+	if err != nil || !c.running(b.db.Now()) {
+		return nil, err
+	}
+	home, err := storeOf(q, t.Store)
+	if err != nil {
+		return nil, err
+	}
+	center, err := geo.Parent(home.Cell, geo.IndexRes)
+	if err != nil {
+		return nil, err
+	}
+	var found []neighbour
+	for ring, done := 0, 0; ring <= rings && len(found) < maxSeen; ring++ {
+		disk := geo.Disk(center, ring)
+		for _, cell := range disk[done:] {
+			if err := b.eachActive(ctx, cell, func(s partner.Store) {
+				m := int(geo.DistanceM(home.Location, s.Location))
+				if s.Key != home.Key && m <= reachM && c.covers(s.Cell) {
+					found = append(found, neighbour{s, ring, m})
+				}
+			}); err != nil {
+				return nil, err
+			}
+		}
+		done = len(disk)
+	}
+	slices.SortFunc(found, func(a, b neighbour) int {
+		return cmp.Or(cmp.Compare(a.ring, b.ring), cmp.Compare(a.metres, b.metres), cmp.Compare(a.Key, b.Key))
+	})
+	return found[:min(len(found), maxSeen)], nil
+}
+
+func (b *Book) eachActive(ctx context.Context, cell geo.Cell, f func(partner.Store)) error {
+	filter := partner.Filter{Status: partner.Active, Cell: cell, Limit: maxSeen}
+	for {
+		list, more, err := b.stores.List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			f(s)
+		}
+		if !more {
+			return nil
+		}
+		filter.After = list[len(list)-1].Key
+	}
+}
+
+func storeOf(q db.Queryer, key int64) (partner.Store, error) { return partner.LoadTx(q, key) }
+
+// reallocate asks the next stores for what m leaves unallocated, in whole case packs, while the
+// campaign runs. What finds no room stays unallocated.
+func (m *move) reallocate() error {
+	pack := m.campaign.casePack(m.SKU)
+	if !m.campaign.running(m.tx.Now()) {
+		return nil
+	}
+	moved, stores := 0, 0
+	for i := range m.next {
+		need := m.Unallocated() / pack * pack
+		if need == 0 || stores == maxAsked {
+			break
+		}
+		n, err := m.ask(&m.next[i], need, pack)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			m.Reallocated += n
+			moved, stores = moved+n, stores+1
+		}
+	}
+	if moved == 0 {
+		return nil
+	}
+	return note(m.tx, m.Task, "prestock.reallocated", told{Stores: stores})
+}
+
+// ask prompts a neighbour for up to need units, as many as its shelf has room for.
+func (m *move) ask(s *neighbour, need, pack int) (units int, err error) {
+	may, err := m.mayAsk(s.Key)
+	if err != nil || !may {
+		return 0, err
+	}
+	room, err := roomAt(m.tx, &s.Store)
+	if err != nil {
+		return 0, err
+	}
+	used, err := claimed(m.tx, s.Key)
+	if err != nil {
+		return 0, err
+	}
+	units = min(need, max(0, room-used)/pack*pack)
+	if units == 0 {
+		return 0, nil
+	}
+	child, err := m.child(s, units)
+	if err != nil {
+		return 0, err
+	}
+	if ok, err := insertTask(m.tx, &child, room); err != nil || !ok {
+		return 0, err
+	}
+	_, err = insertPrompt(m.tx, child.Key, child.lead, Inbox, true)
+	return units, err
+}
+
+// mayAsk reports whether a store has not refused the SKU in this campaign, nor been asked for this
+// very shortfall before.
+func (m *move) mayAsk(store int64) (bool, error) {
+	var before []struct {
+		Status Status
+		Parent int64 `db:"parent_key"`
+	}
+	if err := m.tx.Select(&before, `SELECT status, parent_key FROM prestock_task WHERE campaign_key = ? AND sku = ? AND store_key = ?`,
+		m.Campaign, m.SKU, store); err != nil {
+		return false, err
+	}
+	for _, t := range before {
+		switch {
+		case t.Parent == m.Key:
+			return false, nil
+		case t.Status == Planned, t.Status == Prompted, t.Status == Acknowledged, t.Status == Stocked:
+		default:
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// child is the task that takes units of m's shortfall over; its event is noted.
+func (m *move) child(s *neighbour, units int) (Task, error) {
+	now := m.tx.Now()
+	c := &m.campaign
+	lead, ok := c.dueLead(now)
+	if !ok {
+		lead = 0 // asked between the leads, by nobody's clock
+	}
+	cell, err := geo.Parent(s.Cell, geo.DemandRes)
+	if err != nil {
+		return Task{}, err
+	}
+	t := Task{Key: m.tx.NewKey(), Campaign: c.Key, Store: s.Key, Cell: cell, SKU: m.SKU, Parent: m.Key, Asked: units,
+		Status: Prompted, HoldUntil: c.EndsAt, lead: lead,
+		ReasonText: fmt.Sprintf("A store %s away cannot have all its units for %s ready; please take %d of them.", distance(s.metres), c.Name, units)}
+	t.AckDeadline, t.StockDeadline = deadlines(now, c.StartsAt, c.EndsAt, c.shortest())
+	return t, note(m.tx, &t, "prestock.prompted", told{LeadS: lead})
+}
+
+func distance(m int) string {
+	if m < 1000 {
+		return fmt.Sprintf("%d m", m)
+	}
+	return fmt.Sprintf("%.1f km", float64(m)/1000)
+}

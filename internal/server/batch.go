@@ -1,0 +1,143 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+
+	"doorstep/internal/fault"
+)
+
+const (
+	maxLines    = 10_000
+	maxLine     = 256 << 10
+	batchAtOnce = 128 // lines under way together: they share commits
+)
+
+type batchLine struct {
+	Index   int             `json:"index"`
+	Status  int             `json:"status"`
+	Order   json.RawMessage `json:"order,omitempty"`
+	Problem *problem        `json:"problem,omitempty"`
+}
+
+// createOrders takes one order a line and answers one line each, in the order they came, as soon
+// as it and those before it are known. Each line stands alone: it is created or refused by itself.
+func (k *call) createOrders() error {
+	kind, _, err := mime.ParseMediaType(k.r.Header.Get("Content-Type"))
+	if err != nil || !strings.HasSuffix(kind, "ndjson") && !strings.HasSuffix(kind, "jsonl") {
+		return fault.New(fault.Unsupported, "unsupported-media-type", "send application/x-ndjson: one order a line")
+	}
+	if k.r.ContentLength > maxUpload {
+		return tooLarge(maxUpload)
+	}
+	merchant, err := k.merchant()
+	if err != nil {
+		return err
+	}
+	name := k.r.Header.Get("Idempotency-Key")
+	if len(name) > 240 {
+		return fault.InvalidField("Idempotency-Key", "too-long", "at most 240 characters for a batch")
+	}
+	rc := http.NewResponseController(k.c.Response())
+	_ = rc.EnableFullDuplex() // we answer while the client still writes
+	in := bufio.NewScanner(http.MaxBytesReader(k.c.Response(), k.r.Body, maxUpload))
+	in.Buffer(make([]byte, 64<<10), maxLine)
+
+	k.header.Set("Content-Type", "application/x-ndjson")
+	k.c.Response().WriteHeader(http.StatusOK)
+	answers := make(chan chan batchLine, batchAtOnce)
+	written := make(chan error, 1)
+	go func() { written <- k.writeLines(answers, rc) }()
+
+	var wg sync.WaitGroup
+	index := 0
+	for ; in.Scan() && k.ctx.Err() == nil; index++ {
+		answer := make(chan batchLine, 1)
+		answers <- answer
+		if index >= maxLines {
+			answer <- k.lineProblem(index, fault.New(fault.TooLarge, "too-many-lines", "at most %d orders a batch: send this line and the rest again", maxLines))
+			index++
+			break
+		}
+		line := bytes.Clone(in.Bytes())
+		wg.Go(func() { answer <- k.line(merchant, name, index, line) })
+	}
+	if err := in.Err(); err != nil {
+		f := bodyError(err, maxUpload)
+		if errors.Is(err, bufio.ErrTooLong) {
+			f = fault.New(fault.TooLarge, "line-too-long", "a line is at most %d KiB; it and all behind it were not read", maxLine>>10)
+		}
+		answer := make(chan batchLine, 1)
+		answer <- k.lineProblem(index, f)
+		answers <- answer
+	}
+	wg.Wait()
+	close(answers)
+	return <-written
+}
+
+func (k *call) writeLines(answers <-chan chan batchLine, rc *http.ResponseController) error {
+	w := bufio.NewWriterSize(k.c.Response(), 64<<10)
+	enc := json.NewEncoder(w)
+	var failed error
+	for answer := range answers {
+		l := <-answer
+		if failed != nil {
+			continue // the client is gone; let the lines under way end
+		}
+		failed = enc.Encode(l)
+		if len(answers) == 0 && failed == nil {
+			if failed = w.Flush(); failed == nil {
+				failed = rc.Flush()
+			}
+		}
+	}
+	if failed == nil {
+		failed = w.Flush()
+	}
+	return failed
+}
+
+func (k *call) lineProblem(index int, err error) batchLine {
+	p := k.asProblem(err)
+	return batchLine{Index: index, Status: p.Status, Problem: &p}
+}
+
+// line creates the order of one line, under its own idempotency key.
+func (k *call) line(merchant int64, name string, index int, data []byte) (out batchLine) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = k.lineProblem(index, fmt.Errorf("panic: %v", p))
+		}
+	}()
+	var in orderIn
+	if err := strictJSON(data, &in); err != nil {
+		return k.lineProblem(index, err)
+	}
+	one := *k // its own answer
+	one.status, one.answer, one.repeat = 0, nil, nil
+	one.header = http.Header{}
+	do := func() error {
+		status, answer, _, err := one.place(merchant, &in, one.repeat)
+		one.status, one.answer = status, answer
+		return err
+	}
+	var err error
+	if name == "" {
+		err = do()
+	} else {
+		one.repeat = newRepeat(one.owner(), fmt.Sprintf("%s#%d", name, index), "line", data)
+		err = one.guard(one.repeat, do)
+	}
+	if err != nil {
+		return k.lineProblem(index, err)
+	}
+	return batchLine{Index: index, Status: one.status, Order: one.answer}
+}

@@ -1,0 +1,331 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"doorstep/internal/auth"
+	"doorstep/internal/event"
+	"doorstep/internal/fault"
+	"doorstep/internal/ident"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+)
+
+// call is one request on its way through a handler.
+type call struct {
+	*Server
+	c      echo.Context
+	r      *http.Request
+	ctx    context.Context
+	route  *route
+	id     string // X-Request-Id
+	who    auth.Principal
+	body   []byte // read already, when the route is repeatable
+	repeat *repeat
+
+	status int // of the answer; 0 while there is none
+	answer []byte
+	header http.Header
+}
+
+// requestTimeout bounds what is not a stream or an upload.
+const requestTimeout = 30 * time.Second
+
+// serve is the one way every request goes: id, principal, repeat, handler, answer.
+func (s *Server) serve(r route) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		began := time.Now()
+		req := c.Request()
+		k := &call{Server: s, c: c, r: req, route: &r, id: requestID(req), header: c.Response().Header()}
+		k.header.Set("X-Request-Id", k.id)
+		k.header.Set("X-Content-Type-Options", "nosniff")
+		k.header.Set("Referrer-Policy", "no-referrer")
+		ctx := req.Context()
+		if r.kind == plain {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
+			defer cancel()
+		}
+		k.ctx = ctx
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				s.Log.Error("panic in a handler", "route", r.path, "request_id", k.id, "panic", p, "stack", string(debug.Stack()))
+				err = k.write(errors.New("panic"))
+			}
+			s.metrics.observe(r, c.Response().Status, time.Since(began))
+		}()
+		return k.write(k.run())
+	}
+}
+
+func (k *call) run() error {
+	if err := k.authenticate(); err != nil {
+		return err
+	}
+	if k.r.Method == http.MethodPost && k.route.kind == plain {
+		if name := k.r.Header.Get("Idempotency-Key"); name != "" {
+			return k.once(name)
+		}
+	}
+	return k.route.handle(k)
+}
+
+// authenticate finds out who asks, and whether this role may.
+func (k *call) authenticate() error {
+	if len(k.route.roles) == 0 {
+		return nil
+	}
+	scheme, secret, _ := strings.Cut(k.r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		k.header.Set("WWW-Authenticate", "Bearer")
+		return fault.New(fault.Unauthorized, "unauthorized", "send Authorization: Bearer and your key")
+	}
+	who, err := k.Keys.Authenticate(k.ctx, strings.TrimSpace(secret))
+	if err != nil {
+		k.header.Set("WWW-Authenticate", "Bearer")
+		return err
+	}
+	if !k.route.allows(who.Role) {
+		return fault.New(fault.Forbidden, "forbidden", "a key with role %s may not do this", who.Role)
+	}
+	if !k.clients.allow(who.Key, k.DB.Now()) {
+		return fault.New(fault.Exhausted, "rate-limited", "too many requests with this key").After(time.Second)
+	}
+	k.who = who
+	k.ctx = event.WithActor(k.ctx, who.Actor())
+	return nil
+}
+
+// reply keeps the answer; write sends it.
+func (k *call) reply(status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	k.status, k.answer = status, b
+	return nil
+}
+
+// write sends the answer, or the problem err stands for. Streams have written already.
+func (k *call) write(err error) error {
+	w := k.c.Response()
+	if w.Committed {
+		return nil
+	}
+	if err != nil {
+		return k.problem(err)
+	}
+	if k.status == 0 {
+		return nil
+	}
+	if k.header.Get("Content-Type") == "" {
+		k.header.Set("Content-Type", "application/json")
+	}
+	if k.header.Get("Cache-Control") == "" {
+		k.header.Set("Cache-Control", "no-store")
+	}
+	w.WriteHeader(k.status)
+	_, werr := w.Write(k.answer)
+	return werr
+}
+
+func requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); id != "" && len(id) <= 128 && strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-") == "" {
+		return id
+	}
+	return uuid.NewString()
+}
+
+// ---- reading requests
+
+const (
+	maxJSON   = 1 << 20
+	maxUpload = 64 << 20
+)
+
+// readAll reads at most limit bytes of the body.
+func (k *call) readAll(limit int64) ([]byte, error) {
+	if k.body != nil {
+		return k.body, nil
+	}
+	if k.r.ContentLength > limit {
+		return nil, tooLarge(limit)
+	}
+	var buf bytes.Buffer
+	if n := k.r.ContentLength; n > 0 {
+		buf.Grow(int(n) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(http.MaxBytesReader(k.c.Response(), k.r.Body, limit)); err != nil {
+		return nil, bodyError(err, limit)
+	}
+	return buf.Bytes(), nil
+}
+
+func bodyError(err error, limit int64) error {
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return tooLarge(limit)
+	}
+	return fault.New(fault.Malformed, "body-unreadable", "the request body broke off").From(err)
+}
+
+func tooLarge(limit int64) error {
+	return fault.New(fault.TooLarge, "too-large", "at most %d KiB are read here", limit>>10)
+}
+
+// decode reads the JSON body into v, strictly: unknown fields, wrong types and anything behind the
+// value are refused, naming the place. An empty body leaves v as it is when the route allows it.
+func (k *call) decode(v any) error {
+	data, err := k.readAll(maxJSON)
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		if k.route.emptyBody {
+			return nil
+		}
+		return fault.New(fault.Malformed, "body-missing", "send a JSON object")
+	}
+	if t := k.r.Header.Get("Content-Type"); t != "" {
+		if kind, _, err := mime.ParseMediaType(t); err != nil || (kind != "application/json" && kind != "text/json" && !strings.HasSuffix(kind, "+json")) {
+			return fault.New(fault.Unsupported, "unsupported-media-type", "send application/json, not %q", t)
+		}
+	}
+	return strictJSON(data, v)
+}
+
+// ---- paths and queries
+
+// ref is the :id of the path: key is 0 when it is an ext: reference.
+func (k *call) ref(prefix, what string) (key int64, external string, err error) {
+	raw := k.param("id")
+	if ext, ok := strings.CutPrefix(raw, "ext:"); ok && ext != "" {
+		return 0, ext, nil
+	}
+	key, ok := k.names.Parse(prefix, raw)
+	if !ok {
+		return 0, "", fault.Missing(what)
+	}
+	return key, "", nil
+}
+
+// key is the :id of the path as a name made here; anything else is not found.
+func (k *call) key(prefix, what string) (int64, error) {
+	key, ok := k.names.Parse(prefix, k.param("id"))
+	if !ok {
+		return 0, fault.Missing(what)
+	}
+	return key, nil
+}
+
+// param is a part of the path, with percent-encoding undone.
+func (k *call) param(name string) string {
+	raw := k.c.Param(name)
+	if s, err := url.PathUnescape(raw); err == nil {
+		return s
+	}
+	return raw
+}
+
+func (k *call) query(name string) string { return k.c.QueryParam(name) }
+
+// statuses reads a comma-separated or repeated status parameter.
+func (k *call) statuses(known func(string) bool) ([]string, error) {
+	var out []string
+	for _, v := range k.c.QueryParams()["status"] {
+		for _, s := range strings.Split(v, ",") {
+			if s = strings.TrimSpace(s); s == "" {
+				continue
+			}
+			if !known(s) {
+				return nil, fault.InvalidField("status", "unknown-value", "%q is not a status", s)
+			}
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// page reads limit and cursor.
+func (k *call) page() (cursor int64, limit int, err error) {
+	limit = 50
+	if s := k.query("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 200 {
+			return 0, 0, fault.InvalidField("limit", "out-of-range", "limit is 1 to 200")
+		}
+		limit = n
+	}
+	if s := k.query("cursor"); s != "" {
+		key, ok := k.names.Parse("cur", s)
+		if !ok {
+			return 0, 0, fault.InvalidField("cursor", "invalid", "send the next_cursor of the page before, as it was")
+		}
+		cursor = key
+	}
+	return cursor, limit, nil
+}
+
+func (k *call) instant(name string) (time.Time, error) {
+	s := k.query(name)
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, fault.InvalidField(name, "not-a-time", "a time is like 2026-11-21T10:00:00Z")
+	}
+	return t, nil
+}
+
+// list is the envelope of every list. last is the key of the last row.
+type list[T any] struct {
+	Data       []T     `json:"data"`
+	NextCursor *string `json:"next_cursor"`
+	HasMore    bool    `json:"has_more"`
+}
+
+func newList[T any](names *ident.Names, data []T, more bool, last int64) list[T] {
+	l := list[T]{Data: data, HasMore: more}
+	if data == nil {
+		l.Data = []T{}
+	}
+	if more {
+		c := names.Name("cur", last)
+		l.NextCursor = &c
+	}
+	return l
+}
+
+// ifMatch is the version an If-Match header names; nil when there is none or any will do.
+func (k *call) ifMatch() (*int64, error) {
+	h := k.r.Header.Get("If-Match")
+	if h == "" || h == "*" {
+		return nil, nil
+	}
+	v, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(h, "W/"), `"`), 10, 64)
+	if err != nil {
+		return nil, fault.New(fault.Stale, "version-mismatch", "If-Match is not a version of this object")
+	}
+	return &v, nil
+}
+
+func (k *call) etag(version int64) { k.header.Set("ETag", `"`+strconv.FormatInt(version, 10)+`"`) }
+
+// log is this request's logger: no body, no address, no token ever goes in.
+func (k *call) log() *slog.Logger { return k.Log.With("route", k.route.path, "request_id", k.id) }

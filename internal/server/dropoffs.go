@@ -1,0 +1,365 @@
+package server
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"doorstep/geo"
+	"doorstep/internal/auth"
+	"doorstep/internal/dropoff"
+	"doorstep/internal/fault"
+	"doorstep/internal/ident"
+	"doorstep/internal/order"
+)
+
+// maxPhoto leaves room for what multipart puts around the picture.
+const maxPhoto = dropoff.MaxUploadBytes + 64<<10
+
+// act runs a custody action on the order of the path.
+func (k *call) act(f func(ctx context.Context, key int64, occurred time.Time) (order.Order, error)) error {
+	var in struct {
+		OccurredAt *string `json:"occurred_at"`
+	}
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	occurred, err := occurredAt(in.OccurredAt)
+	if err != nil {
+		return err
+	}
+	o, err := k.theOrder()
+	if err != nil {
+		return err
+	}
+	return k.showOrder(f(k.ctx, o.Key, occurred))
+}
+
+func occurredAt(s *string) (time.Time, error) {
+	var f fault.Fields
+	if t := instant(&f, "/occurred_at", s); t != nil {
+		return *t, nil
+	}
+	return time.Time{}, f.Err()
+}
+
+func (k *call) packed() error   { return k.act(k.Dropoff.Ready) }
+func (k *call) pickUp() error   { return k.act(k.Dropoff.PickUp) }
+func (k *call) handBack() error { return k.act(k.Dropoff.HandBack) }
+func (k *call) depart() error   { return k.act(k.Dropoff.Depart) }
+func (k *call) receive() error  { return k.act(k.Dropoff.Receive) }
+func (k *call) sendBack() error { return k.act(k.Dropoff.Return) }
+func (k *call) returned() error { return k.act(k.Dropoff.Returned) }
+
+func (k *call) collect() error {
+	var in struct {
+		Code       string  `json:"code"`
+		OccurredAt *string `json:"occurred_at"`
+	}
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	occurred, err := occurredAt(in.OccurredAt)
+	if err != nil {
+		return err
+	}
+	o, err := k.theOrder()
+	if err != nil {
+		return err
+	}
+	if in.Code == "" {
+		return fault.InvalidField("/code", "required", "ask the customer for the collection code")
+	}
+	return k.showOrder(k.Dropoff.Collect(k.ctx, o.Key, in.Code, occurred))
+}
+
+// ---- photos
+
+// photoFaults says who has to mend what about a photo.
+var photoFaults = map[string]fault.Kind{dropoff.PhotoTooLarge: fault.TooLarge, dropoff.PhotoTooManyPixels: fault.TooLarge,
+	dropoff.PhotoType: fault.Unsupported}
+
+func photoFault(err error) error {
+	var p *dropoff.PhotoError
+	if !errors.As(err, &p) {
+		return err
+	}
+	kind, ok := photoFaults[p.Code]
+	if !ok {
+		kind = fault.Invalid
+	}
+	f := fault.New(kind, p.Code, "%s", p.Detail)
+	f.Fields = []fault.Field{{Pointer: "/photo", Code: p.Code, Detail: p.Detail}}
+	return f
+}
+
+func (k *call) savePhoto() error {
+	select {
+	case uploads <- struct{}{}:
+		defer func() { <-uploads }()
+	case <-time.After(10 * time.Second):
+		return fault.New(fault.Unavailable, "too-busy", "many photos are being worked on; try again").After(3 * time.Second)
+	}
+	raw, err := k.photoBytes()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(k.ctx, requestTimeout)
+	defer cancel()
+	p, err := dropoff.Sanitize(ctx, raw)
+	if err != nil {
+		return photoFault(err)
+	}
+	if err := k.Dropoff.SavePhoto(ctx, k.who.Key, p); err != nil {
+		return err
+	}
+	return k.reply(http.StatusOK, map[string]any{"sha256": hex.EncodeToString(p.SHA256[:]), "width": p.Width, "height": p.Height, "bytes": len(p.JPEG)})
+}
+
+// uploads bounds the photos in memory: each may be 20 MiB before it is decoded.
+var uploads = make(chan struct{}, 16)
+
+func (k *call) photoBytes() ([]byte, error) {
+	kind, _, err := mime.ParseMediaType(k.r.Header.Get("Content-Type"))
+	switch {
+	case err != nil:
+		return nil, fault.New(fault.Unsupported, "unsupported-media-type", "send image/jpeg, image/png, image/webp, or multipart/form-data")
+	case kind == "multipart/form-data":
+		return k.photoPart()
+	case strings.HasPrefix(kind, "image/") || kind == "application/octet-stream":
+		return k.readAll(dropoff.MaxUploadBytes) // what it is, its bytes say
+	}
+	return nil, fault.New(fault.Unsupported, "unsupported-media-type", "%q is not a photo: send image/jpeg, image/png, image/webp, or multipart/form-data", kind)
+}
+
+func (k *call) photoPart() ([]byte, error) {
+	k.r.Body = http.MaxBytesReader(k.c.Response(), k.r.Body, maxPhoto)
+	parts, err := k.r.MultipartReader()
+	if err != nil {
+		return nil, fault.New(fault.Malformed, "broken-multipart", "the multipart body cannot be read").From(err)
+	}
+	for n := 0; n < 16; n++ {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, bodyError(err, maxPhoto)
+		}
+		if part.FormName() != "photo" && part.FileName() == "" {
+			continue
+		}
+		data, err := io.ReadAll(io.LimitReader(part, dropoff.MaxUploadBytes+1))
+		if err != nil {
+			return nil, bodyError(err, maxPhoto)
+		}
+		return data, nil
+	}
+	return nil, fault.InvalidField("/photo", "required", "the form has no file in its field photo")
+}
+
+// showPhoto serves a photo to whoever holds a signed link.
+func (k *call) showPhoto() error {
+	sha := k.param("sha256")
+	expires, err := strconv.ParseInt(k.query("expires"), 10, 64)
+	if err != nil || !dropoff.CheckPhotoURL(k.names, sha, expires, k.query("signature"), k.DB.Now()) {
+		return fault.Missing("photo")
+	}
+	data, err := k.Dropoff.LoadPhoto(k.ctx, sha)
+	if err != nil {
+		return err
+	}
+	k.header.Set("Content-Type", "image/jpeg")
+	k.header.Set("Cache-Control", "private, max-age=600")
+	k.header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	k.status, k.answer = http.StatusOK, data
+	return nil
+}
+
+// ---- evidence
+
+type wireFix struct {
+	Lat       *float64 `json:"lat"`
+	Lng       *float64 `json:"lng"`
+	AccuracyM *float64 `json:"accuracy_m,omitempty"`
+}
+
+type dropoffEventIn struct {
+	ID         string   `json:"id"`
+	OrderID    string   `json:"order_id"`
+	Attempt    int      `json:"attempt"`
+	Type       string   `json:"type"`
+	OccurredAt *string  `json:"occurred_at"`
+	Location   *wireFix `json:"location"`
+	Photo      string   `json:"photo_sha256"`
+	Signal     string   `json:"signal"`
+	Method     string   `json:"method"`
+	DistanceM  *float64 `json:"distance_m"`
+	PIN        string   `json:"pin"`
+	Reason     string   `json:"reason"`
+	Note       string   `json:"note"`
+}
+
+type dropoffResult struct {
+	ID      string   `json:"id"`
+	Result  string   `json:"result"`
+	Problem *problem `json:"problem,omitempty"`
+}
+
+const maxDropoffEvents = 500
+
+func (k *call) recordDropoffs() error {
+	var in []dropoffEventIn
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	if len(in) > maxDropoffEvents {
+		return fault.InvalidField("", "too-many", "at most %d events at once", maxDropoffEvents)
+	}
+	out := make([]dropoffResult, len(in))
+	var good []dropoff.Event
+	var places []int
+	for i := range in {
+		e, err := k.dropoffEvent(&in[i])
+		if err != nil {
+			out[i] = k.refused(in[i].ID, err)
+			continue
+		}
+		good, places = append(good, e), append(places, i)
+	}
+	results, err := k.Dropoff.Record(k.ctx, good)
+	if err != nil {
+		return err
+	}
+	for j, r := range results {
+		if r.Err != nil {
+			out[places[j]] = k.refused(r.ID, r.Err)
+		} else {
+			out[places[j]] = dropoffResult{ID: r.ID, Result: r.Result}
+		}
+	}
+	return k.reply(http.StatusOK, map[string]any{"results": out})
+}
+
+func (k *call) refused(id string, err error) dropoffResult {
+	p := k.asProblem(err)
+	return dropoffResult{ID: id, Result: "refused", Problem: &p}
+}
+
+// dropoffEvent is one event as the dropoff package judges it, if its order is this caller's.
+func (k *call) dropoffEvent(in *dropoffEventIn) (dropoff.Event, error) {
+	var f fault.Fields
+	e := dropoff.Event{ID: in.ID, Attempt: in.Attempt, Type: in.Type, PhotoSHA256: in.Photo, Signal: in.Signal, Method: in.Method,
+		DistanceM: in.DistanceM, PIN: in.PIN, Reason: in.Reason, Note: in.Note}
+	if in.OccurredAt == nil {
+		f.Add("/occurred_at", "required", "say when it happened, by the device's clock")
+	}
+	if t := instant(&f, "/occurred_at", in.OccurredAt); t != nil {
+		e.OccurredAt = *t
+	}
+	if l := in.Location; l != nil {
+		p := (&locationIn{l.Lat, l.Lng}).point(&f, "/location")
+		e.Location, e.AccuracyM = &p, l.AccuracyM
+		if ok, hint := geo.Check(p); !ok {
+			f.Add("/location", "invalid-location", "%s", hint)
+		}
+	}
+	if err := f.Err(); err != nil {
+		return e, err
+	}
+	key, ok := k.names.Parse(ident.Order, in.OrderID)
+	if !ok {
+		return e, fault.Missing("order")
+	}
+	e.Order = key
+	if k.who.Role == auth.RoleStore {
+		o, err := k.Orders.Get(k.ctx, key)
+		if err != nil {
+			return e, err
+		}
+		return e, k.mayOrder(&o)
+	}
+	return e, nil
+}
+
+type wireDropoffEvent struct {
+	ID         string   `json:"id"`
+	Type       string   `json:"type"`
+	OccurredAt stamp    `json:"occurred_at"`
+	RecordedAt stamp    `json:"recorded_at"`
+	Location   *wireFix `json:"location"`
+	Photo      *string  `json:"photo_sha256"`
+	Signal     *string  `json:"signal"`
+	Method     *string  `json:"method"`
+	DistanceM  *float64 `json:"distance_m"`
+	Reason     *string  `json:"reason"`
+	Note       *string  `json:"note"`
+}
+
+type wirePhoto struct {
+	SHA256    string `json:"sha256"`
+	URL       string `json:"url"`
+	ExpiresAt stamp  `json:"expires_at"`
+}
+
+type wireAttempt struct {
+	ID      string             `json:"id"`
+	Attempt int                `json:"attempt"`
+	State   string             `json:"state"`
+	Grade   *string            `json:"grade"`
+	Flags   []string           `json:"flags"`
+	Reason  *string            `json:"reason"`
+	Chain   []wireDropoffEvent `json:"chain"`
+	Photos  []wirePhoto        `json:"photos"`
+}
+
+func (k *call) signedPhoto(sha string) wirePhoto {
+	now := k.DB.Now()
+	return wirePhoto{sha, dropoff.PhotoURLPath(k.names, sha, now), stamp(now.Add(dropoff.PhotoLife))}
+}
+
+// photos are the signed links of an attempt's photos, each once.
+func (k *call) photos(a *dropoff.Attempt) []wirePhoto {
+	out := []wirePhoto{}
+	seen := map[string]bool{"": true}
+	for _, e := range a.Events {
+		if !seen[e.PhotoSHA256] {
+			seen[e.PhotoSHA256] = true
+			out = append(out, k.signedPhoto(e.PhotoSHA256))
+		}
+	}
+	return out
+}
+
+func (k *call) listDropoffs() error {
+	o, err := k.theOrder()
+	if err != nil {
+		return err
+	}
+	attempts, err := k.Dropoff.Attempts(k.ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	out := make([]wireAttempt, len(attempts))
+	for i := range attempts {
+		a := &attempts[i]
+		out[i] = wireAttempt{ID: k.names.Name(ident.Dropoff, a.Key), Attempt: a.N, State: a.State, Grade: optional(a.Grade),
+			Flags: append([]string{}, a.Flags...), Reason: optional(a.Reason), Chain: []wireDropoffEvent{}, Photos: k.photos(a)}
+		for _, e := range a.Events {
+			w := wireDropoffEvent{ID: e.ID, Type: e.Type, OccurredAt: stamp(e.OccurredAt), RecordedAt: stamp(e.RecordedAt),
+				Photo: optional(e.PhotoSHA256), Signal: optional(e.Signal), Method: optional(e.Method), DistanceM: e.DistanceM,
+				Reason: optional(e.Reason), Note: optional(e.Note)}
+			if e.Location != nil {
+				w.Location = &wireFix{&e.Location.Lat, &e.Location.Lng, e.AccuracyM}
+			}
+			out[i].Chain = append(out[i].Chain, w)
+		}
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
+}

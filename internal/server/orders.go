@@ -1,0 +1,633 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"doorstep/internal/auth"
+	"doorstep/internal/db"
+	"doorstep/internal/fault"
+	"doorstep/internal/ident"
+	"doorstep/internal/match"
+	"doorstep/internal/order"
+	"doorstep/internal/partner"
+)
+
+type orderIn struct {
+	ExternalID string         `json:"external_id"`
+	Items      []order.Item   `json:"items"`
+	Parcels    []order.Parcel `json:"parcels"`
+	Recipient  *recipientIn   `json:"recipient"`
+	Dropoff    *dropoffIn     `json:"dropoff"`
+	Window     *periodIn      `json:"window"`
+	RadiusM    *int           `json:"radius_m"`
+	Undeliver  string         `json:"undeliverable_action"`
+	Grade      string         `json:"minimum_evidence_grade"`
+	Tags       []string       `json:"tags"`
+}
+
+type recipientIn struct {
+	Name   string `json:"name"`
+	Phone  string `json:"phone"`
+	Locale string `json:"locale"`
+}
+
+type dropoffIn struct {
+	Location     *locationIn `json:"location"`
+	Address      wireAddress `json:"address"`
+	Instructions string      `json:"instructions"`
+	Mode         string      `json:"mode"`
+	PINRequired  bool        `json:"pin_required"`
+}
+
+// draft is what the order package judges; what cannot even be carried over is said here.
+func (in *orderIn) draft(quote bool) (order.Draft, error) {
+	var f fault.Fields
+	d := order.Draft{ExternalID: in.ExternalID, Items: in.Items, Parcels: in.Parcels, Undeliver: in.Undeliver,
+		MinimumGrade: in.Grade, Tags: in.Tags, Window: in.Window.span(&f, "/window")}
+	if in.Dropoff == nil {
+		f.Add("/dropoff", "required", "say where it goes: {\"location\": {\"lat\": …, \"lng\": …}}")
+	} else {
+		d.Dropoff = in.Dropoff.Location.point(&f, "/dropoff/location")
+		d.Address = order.Address(in.Dropoff.Address)
+		d.Instructions, d.Mode, d.PINRequired = in.Dropoff.Instructions, in.Dropoff.Mode, in.Dropoff.PINRequired
+	}
+	switch {
+	case in.Recipient != nil && quote:
+		f.Add("/recipient", "unknown-field", "a quote needs no recipient")
+	case in.Recipient != nil:
+		d.Recipient = order.Recipient(*in.Recipient)
+	case !quote:
+		f.Add("/recipient", "required", "say who gets it: name and phone")
+	}
+	if in.RadiusM != nil {
+		if d.RadiusM = *in.RadiusM; d.RadiusM < 1 {
+			f.Add("/radius_m", "out-of-range", "radius_m is 1 to 100000 metres")
+		}
+	}
+	return d, f.Err()
+}
+
+type wireOrder struct {
+	ID           string               `json:"id"`
+	ExternalID   *string              `json:"external_id"`
+	Merchant     string               `json:"merchant"`
+	Status       order.Status         `json:"status"`
+	Reason       *string              `json:"status_reason"`
+	CancelReason *string              `json:"cancellation_reason"`
+	CancelledBy  *string              `json:"cancelled_by"`
+	Cell         string               `json:"h3_cell"`
+	Store        *wireOrderStore      `json:"store"`
+	DistanceM    *int                 `json:"distance_m"`
+	Assignment   *wireOrderAssignment `json:"assignment"`
+	Promise      *wirePeriod          `json:"promise"`
+	TrackingURL  string               `json:"tracking_url"`
+	LiveMode     bool                 `json:"live_mode"`
+	Items        []order.Item         `json:"items"`
+	Parcels      []order.Parcel       `json:"parcels"`
+	Recipient    wireRecipient        `json:"recipient"`
+	Dropoff      wireDropoff          `json:"dropoff"`
+	Window       *wirePeriod          `json:"window"`
+	RadiusM      *int                 `json:"radius_m"`
+	Undeliver    string               `json:"undeliverable_action"`
+	MinimumGrade string               `json:"minimum_evidence_grade"`
+	Grade        *string              `json:"evidence_grade"`
+	Attempts     int                  `json:"attempts"`
+	Tags         []string             `json:"tags"`
+	Version      int64                `json:"version"`
+	CreatedAt    stamp                `json:"created_at"`
+	UpdatedAt    stamp                `json:"updated_at"`
+	DeliveredAt  *stamp               `json:"delivered_at"`
+}
+
+type wireOrderStore struct {
+	ID       string       `json:"id"`
+	Name     string       `json:"name"`
+	Location wireLocation `json:"location"`
+}
+
+type wireOrderAssignment struct {
+	ID        string                 `json:"id"`
+	Status    order.AssignmentStatus `json:"status"`
+	ExpiresAt *stamp                 `json:"offer_expires_at"`
+}
+
+type wireRecipient struct {
+	Name   string  `json:"name"`
+	Phone  string  `json:"phone"`
+	Locale *string `json:"locale"`
+}
+
+type wireDropoff struct {
+	Location     wireLocation `json:"location"`
+	Address      *wireAddress `json:"address"`
+	Instructions *string      `json:"instructions"`
+	Mode         string       `json:"mode"`
+	PINRequired  bool         `json:"pin_required"`
+}
+
+func (k *call) storeOut(s *partner.Store) *wireOrderStore {
+	if s == nil {
+		return nil
+	}
+	return &wireOrderStore{k.names.Name(ident.Store, s.Key), s.Name, wireLocation{s.Location.Lat, s.Location.Lng}}
+}
+
+// orderOut is p as this caller may see it.
+func (k *call) orderOut(p match.Placed) (wireOrder, error) {
+	o := &p.Order
+	merchant, err := k.Keys.MerchantName(k.ctx, o.Merchant)
+	if err != nil {
+		return wireOrder{}, err
+	}
+	w := wireOrder{ID: k.names.Name(ident.Order, o.Key), ExternalID: optional(o.ExternalID), Merchant: merchant, Status: o.Status,
+		Reason: optional(o.Reason), CancelledBy: optional(o.CancelledBy), Cell: o.Cell.String(), Store: k.storeOut(p.Store),
+		Promise: period(o.Promise), TrackingURL: k.publicURL(k.r) + "/t/" + o.LinkToken(k.names), LiveMode: true,
+		Items: o.Details.Items, Parcels: o.Details.Parcels,
+		Recipient: wireRecipient{o.Recipient.Name, o.Recipient.Phone, optional(o.Recipient.Locale)},
+		Dropoff: wireDropoff{wireLocation{o.Dropoff.Lat, o.Dropoff.Lng}, addressOut(wireAddress(o.Details.Address)),
+			optional(o.Details.Instructions), o.Mode, o.Details.PINRequired},
+		Window: period(o.Window), Undeliver: o.Undeliver, MinimumGrade: o.MinimumGrade, Grade: optional(o.Grade),
+		Attempts: o.Attempts, Tags: o.Details.Tags, Version: o.Version, CreatedAt: stamp(o.CreatedAt), UpdatedAt: stamp(o.UpdatedAt)}
+	if w.Items == nil {
+		w.Items = []order.Item{}
+	}
+	if w.Parcels == nil {
+		w.Parcels = []order.Parcel{}
+	}
+	if w.Tags == nil {
+		w.Tags = []string{}
+	}
+	if o.Status == order.Cancelled {
+		w.CancelReason = w.Reason
+	}
+	if o.RadiusM != 0 {
+		w.RadiusM = &o.RadiusM
+	}
+	if o.Status == order.Delivered {
+		w.DeliveredAt = stampOf(o.EndedAt)
+	}
+	if a := p.Assignment; a != nil {
+		w.Assignment = &wireOrderAssignment{ID: k.names.Name(ident.Assignment, a.Key), Status: a.Status}
+		if a.Status == order.Offered {
+			w.Assignment.ExpiresAt = stampOf(a.Deadline)
+		}
+	}
+	if p.Store != nil {
+		w.DistanceM = &o.DistanceM
+	}
+	// The store calls the customer only about an order it has taken; the link is the customer's own.
+	if k.who.Role == auth.RoleStore {
+		w.TrackingURL = ""
+		if p.Assignment == nil || p.Assignment.Status != order.Accepted || o.Status.Terminal() {
+			w.Recipient.Phone = mask(o.Recipient.Phone)
+		}
+	}
+	return w, nil
+}
+
+func (k *call) replyOrder(status int, p match.Placed) error {
+	w, err := k.orderOut(p)
+	if err != nil {
+		return err
+	}
+	k.etag(p.Order.Version)
+	return k.reply(status, w)
+}
+
+// merchant is whose orders a caller creates: its own, or the network's for an admin.
+func (k *call) merchant() (int64, error) {
+	if k.who.Merchant != 0 {
+		return k.who.Merchant, nil
+	}
+	return k.houseMerchant(k.ctx)
+}
+
+// houseMerchant owns the orders an administrator enters.
+func (s *Server) houseMerchant(ctx context.Context) (key int64, err error) {
+	err = s.DB.InTx(ctx, func(tx *db.Tx) error {
+		key, err = auth.EnsureMerchant(tx, "network")
+		return err
+	})
+	return key, err
+}
+
+func (k *call) createOrder() error {
+	var in orderIn
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	merchant, err := k.merchant()
+	if err != nil {
+		return err
+	}
+	status, answer, key, err := k.place(merchant, &in, k.repeat)
+	if err != nil {
+		return err
+	}
+	k.status, k.answer = status, answer
+	if status == http.StatusCreated {
+		k.header.Set("Location", "/v1/orders/"+key)
+	}
+	return nil
+}
+
+// place takes one order in and gives the answer as it was stored with it.
+func (k *call) place(merchant int64, in *orderIn, r *repeat) (status int, answer []byte, id string, err error) {
+	d, err := in.draft(false)
+	if err != nil {
+		// Say all that is wrong at once.
+		if f := fault.As(err); f != nil {
+			fields := fault.Fields(f.Fields)
+			more := fault.As(d.Normal().Check(k.DB.Now(), false))
+			if more != nil {
+				fields = append(fields, unsaid(fields, more.Fields)...)
+			}
+			err = fields.Err()
+		}
+		return 0, nil, "", err
+	}
+	_, err = k.Match.Place(k.ctx, merchant, d, func(tx *db.Tx, p match.Placed) error {
+		status = http.StatusCreated
+		if p.Repeat {
+			status = http.StatusOK
+		}
+		w, err := k.orderOut(p)
+		if err != nil {
+			return err
+		}
+		id = w.ID
+		if answer, err = json.Marshal(w); err != nil || r == nil {
+			return err
+		}
+		r.stored = true
+		return r.store(tx, status, answer)
+	})
+	return status, answer, id, err
+}
+
+// unsaid are the fields of more at places nothing was said about yet.
+func unsaid(said, more []fault.Field) []fault.Field {
+	var out []fault.Field
+next:
+	for _, m := range more {
+		for _, s := range said {
+			if m.Pointer == s.Pointer || len(m.Pointer) > len(s.Pointer) && m.Pointer[:len(s.Pointer)+1] == s.Pointer+"/" ||
+				len(s.Pointer) > len(m.Pointer) && s.Pointer[:len(m.Pointer)+1] == m.Pointer+"/" {
+				continue next
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func (k *call) quote() error {
+	var in orderIn
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	d, err := in.draft(true)
+	if err != nil {
+		return err
+	}
+	q, err := k.Match.Quote(k.ctx, d)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Serviceable bool            `json:"serviceable"`
+		Store       *wireOrderStore `json:"store"`
+		DistanceM   *int            `json:"distance_m"`
+		Promise     *wirePeriod     `json:"promise"`
+		ExpiresAt   *stamp          `json:"expires_at"`
+		Reason      *string         `json:"reason"`
+	}{Serviceable: q.Store != nil, Store: k.storeOut(q.Store), Promise: period(q.Promise), Reason: optional(q.Reason)}
+	if q.Store != nil {
+		out.DistanceM = &q.DistanceM
+		until := stamp(q.At.Add(quoteLife))
+		out.ExpiresAt = &until
+	}
+	return k.reply(http.StatusOK, out)
+}
+
+// quoteLife is how long a quote is worth believing; it reserves nothing.
+const quoteLife = time.Minute
+
+// theOrder is the order of the path, if this caller may see it; a stranger's is not found.
+func (k *call) theOrder() (order.Order, error) {
+	key, external, err := k.ref(ident.Order, "order")
+	if err != nil {
+		return order.Order{}, err
+	}
+	var o order.Order
+	switch {
+	case external == "":
+		o, err = k.Orders.Get(k.ctx, key)
+	case k.who.Merchant != 0:
+		o, err = k.Orders.Find(k.ctx, k.who.Merchant, external)
+	default:
+		o, err = k.Orders.FindAny(k.ctx, external)
+	}
+	if err != nil {
+		return o, err
+	}
+	return o, k.mayOrder(&o)
+}
+
+func (k *call) mayOrder(o *order.Order) error {
+	switch k.who.Role {
+	case auth.RoleAdmin, auth.RoleDispatcher:
+		return nil
+	case auth.RoleMerchant:
+		if o.Merchant == k.who.Merchant {
+			return nil
+		}
+	case auth.RoleStore:
+		if o.Store != 0 && o.Store == k.who.Store {
+			return nil
+		}
+	}
+	return fault.Missing("order")
+}
+
+// showOrder answers with o as it is.
+func (k *call) showOrder(o order.Order, err error) error {
+	if err != nil {
+		return err
+	}
+	p, err := k.Match.Show(k.ctx, o)
+	if err != nil {
+		return err
+	}
+	return k.replyOrder(http.StatusOK, p)
+}
+
+func (k *call) getOrder() error { return k.showOrder(k.theOrder()) }
+
+func (k *call) listOrders() error {
+	statuses, err := k.statuses(func(s string) bool { return order.Status(s).Known() })
+	if err != nil {
+		return err
+	}
+	f := order.Filter{Statuses: statuses, Merchant: k.who.Merchant, Store: k.who.Store}
+	if f.CreatedAfter, err = k.instant("created_after"); err != nil {
+		return err
+	}
+	if f.Cursor, f.Limit, err = k.page(); err != nil {
+		return err
+	}
+	none := false
+	if id := k.query("store_id"); id != "" && f.Store == 0 {
+		s, err := k.storeByRef(id)
+		if err != nil {
+			return k.emptyIfMissing(err)
+		}
+		f.Store = s.Key
+	} else if id != "" && k.names.Name(ident.Store, f.Store) != id {
+		none = true
+	}
+	if name := k.query("merchant"); name != "" {
+		key, ok, err := k.Keys.FindMerchant(k.ctx, name)
+		if err != nil {
+			return err
+		}
+		none = none || !ok || f.Merchant != 0 && f.Merchant != key
+		f.Merchant = key
+	}
+	if none {
+		return k.reply(http.StatusOK, newList[wireOrder](k.names, nil, false, 0))
+	}
+	orders, more, err := k.Orders.List(k.ctx, f)
+	if err != nil {
+		return err
+	}
+	out := make([]wireOrder, len(orders))
+	var last int64
+	for i, o := range orders {
+		p, err := k.Match.Show(k.ctx, o)
+		if err != nil {
+			return err
+		}
+		if out[i], err = k.orderOut(p); err != nil {
+			return err
+		}
+		last = o.Key
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, more, last))
+}
+
+// emptyIfMissing answers a filter by something unknown with an empty list.
+func (k *call) emptyIfMissing(err error) error {
+	if fault.KindOf(err) == fault.NotFound {
+		return k.reply(http.StatusOK, newList[wireOrder](k.names, nil, false, 0))
+	}
+	return err
+}
+
+type reasonIn struct {
+	Reason string `json:"reason"`
+}
+
+func (k *call) cancelOrder() error {
+	var in reasonIn
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	o, err := k.theOrder()
+	if err != nil {
+		return err
+	}
+	if in.Reason == "" {
+		return fault.InvalidField("/reason", "required", "say why, for instance cancelled_by_merchant")
+	}
+	p, err := k.Match.Cancel(k.ctx, o.Key, in.Reason, string(k.who.Role))
+	if err != nil {
+		return err
+	}
+	return k.replyOrder(http.StatusOK, p)
+}
+
+func (k *call) reassignOrder() error {
+	var in struct {
+		StoreID *string `json:"store_id"`
+	}
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	o, err := k.theOrder()
+	if err != nil {
+		return err
+	}
+	store := int64(0)
+	if in.StoreID != nil {
+		s, err := k.storeByRef(*in.StoreID)
+		if fault.KindOf(err) == fault.NotFound {
+			return fault.InvalidField("/store_id", "unknown-store", "there is no such store")
+		}
+		if err != nil {
+			return err
+		}
+		store = s.Key
+	}
+	p, err := k.Match.Reassign(k.ctx, o.Key, store)
+	if err != nil {
+		return err
+	}
+	return k.replyOrder(http.StatusOK, p)
+}
+
+func (k *call) orderStory() error {
+	o, err := k.theOrder()
+	if err != nil {
+		return err
+	}
+	story, err := k.Orders.Story(k.ctx, o)
+	if err != nil {
+		return err
+	}
+	out := make([]wireEvent, len(story))
+	for i, e := range story {
+		out[i] = k.eventOut(e)
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
+}
+
+func (k *call) renewLink() error {
+	o, err := k.theOrder()
+	if err != nil {
+		return err
+	}
+	return k.showOrder(k.Orders.RenewLink(k.ctx, o.Key))
+}
+
+// ---- assignments
+
+type wireAssignment struct {
+	ID         string                 `json:"id"`
+	OrderID    string                 `json:"order_id"`
+	StoreID    string                 `json:"store_id"`
+	Status     order.AssignmentStatus `json:"status"`
+	Reason     *string                `json:"reason"`
+	Rank       int                    `json:"rank"`
+	Score      int                    `json:"score"`
+	DistanceM  *int                   `json:"distance_m"`
+	OfferedAt  stamp                  `json:"offered_at"`
+	ExpiresAt  *stamp                 `json:"offer_expires_at"`
+	AnsweredAt *stamp                 `json:"answered_at"`
+	Promise    *wirePeriod            `json:"promise"`
+	Order      wireOrder              `json:"order"`
+}
+
+func (k *call) assignmentOut(p match.Placed, a *order.Assignment) (wireAssignment, error) {
+	mine := p
+	if mine.Order.Assignment != a.Key {
+		// What became of the order afterwards is not this store's business.
+		mine.Assignment, mine.Store, mine.Order.Store, mine.Order.Promise = nil, nil, 0, nil
+	}
+	o, err := k.orderOut(mine)
+	if err != nil {
+		return wireAssignment{}, err
+	}
+	w := wireAssignment{ID: k.names.Name(ident.Assignment, a.Key), OrderID: o.ID, StoreID: k.names.Name(ident.Store, a.Store),
+		Status: a.Status, Reason: optional(a.Reason), Rank: a.Rank, Score: a.ScoreM, DistanceM: &a.ScoreM, OfferedAt: stamp(a.OfferedAt),
+		AnsweredAt: stampOf(a.AnsweredAt), Promise: o.Promise, Order: o}
+	if a.Status == order.Offered {
+		w.ExpiresAt = stampOf(a.Deadline)
+	}
+	return w, nil
+}
+
+func (k *call) listAssignments() error {
+	statuses, err := k.statuses(knownAssignment)
+	if err != nil {
+		return err
+	}
+	if len(statuses) == 0 {
+		statuses = []string{string(order.Offered), string(order.Accepted)}
+	}
+	f := order.AssignmentFilter{Statuses: statuses, Store: k.who.Store}
+	if id := k.query("store_id"); id != "" && f.Store == 0 {
+		s, err := k.storeByRef(id)
+		if err != nil {
+			return k.emptyIfMissing(err)
+		}
+		f.Store = s.Key
+	}
+	if f.Cursor, f.Limit, err = k.page(); err != nil {
+		return err
+	}
+	as, more, err := k.Orders.ListAssignments(k.ctx, f)
+	if err != nil {
+		return err
+	}
+	out := make([]wireAssignment, len(as))
+	var last int64
+	for i := range as {
+		o, err := k.Orders.Get(k.ctx, as[i].Order)
+		if err != nil {
+			return err
+		}
+		p, err := k.Match.Show(k.ctx, o)
+		if err != nil {
+			return err
+		}
+		if out[i], err = k.assignmentOut(p, &as[i]); err != nil {
+			return err
+		}
+		last = as[i].Key
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, more, last))
+}
+
+func knownAssignment(s string) bool {
+	switch order.AssignmentStatus(s) {
+	case order.Offered, order.Accepted, order.Declined, order.Expired, order.Withdrawn, order.Completed, order.Released, order.Superseded, order.Failed:
+		return true
+	}
+	return false
+}
+
+// answerOffer runs f on the assignment of the path, if it is this caller's.
+func (k *call) answerOffer(f func(key int64) (match.Placed, error)) error {
+	key, err := k.key(ident.Assignment, "assignment")
+	if err != nil {
+		return err
+	}
+	a, err := k.Orders.GetAssignment(k.ctx, key)
+	if err != nil {
+		return err
+	}
+	if k.who.Role == auth.RoleStore && a.Store != k.who.Store {
+		return fault.Missing("assignment")
+	}
+	p, err := f(key)
+	if err != nil {
+		return err
+	}
+	w, err := k.assignmentOut(p, p.Assignment)
+	if err != nil {
+		return err
+	}
+	return k.reply(http.StatusOK, w)
+}
+
+func (k *call) acceptAssignment() error {
+	return k.answerOffer(func(key int64) (match.Placed, error) { return k.Match.Accept(k.ctx, key) })
+}
+
+func (k *call) declineAssignment() error { return k.refuse(k.Match.Decline) }
+func (k *call) releaseAssignment() error { return k.refuse(k.Match.Release) }
+
+func (k *call) refuse(f func(ctx context.Context, key int64, reason string) (match.Placed, error)) error {
+	var in reasonIn
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	if in.Reason == "" {
+		return fault.InvalidField("/reason", "required", "say why, for instance store_out_of_stock")
+	}
+	return k.answerOffer(func(key int64) (match.Placed, error) { return f(k.ctx, key, in.Reason) })
+}

@@ -1,0 +1,364 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"doorstep/internal/auth"
+	"doorstep/internal/fault"
+	"doorstep/internal/ident"
+	"doorstep/internal/prestock"
+)
+
+// money is an amount in minor units with its currency; a bare number is one without a currency
+// named, as ISO 4217 spells that: XXX.
+type money struct {
+	Amount   int64  `json:"amount"`
+	Currency string `json:"currency"`
+}
+
+func (m *money) UnmarshalJSON(b []byte) error {
+	type plain money
+	if err := json.Unmarshal(b, (*plain)(m)); err == nil {
+		return nil
+	}
+	m.Currency = "XXX"
+	return json.Unmarshal(b, &m.Amount)
+}
+
+type campaignSKU struct {
+	SKU             string   `json:"sku"`
+	ExpectedUnits   *int     `json:"expected_units,omitempty"`
+	Uplift          *float64 `json:"uplift,omitempty"`
+	UnitMargin      *money   `json:"unit_margin,omitempty"`
+	UnitHoldingCost *money   `json:"unit_holding_cost,omitempty"`
+	CasePack        *int     `json:"case_pack,omitempty"`
+}
+
+type campaignIn struct {
+	Name     string        `json:"name"`
+	StartsAt *string       `json:"starts_at"`
+	EndsAt   *string       `json:"ends_at"`
+	SKUs     []campaignSKU `json:"skus"`
+	Cells    []string      `json:"h3_cells"`
+	Leads    []int         `json:"leads_s"`
+}
+
+func (in *campaignIn) input() (prestock.CampaignInput, error) {
+	var f fault.Fields
+	c := prestock.CampaignInput{Name: in.Name, Cells: in.Cells, Leads: in.Leads}
+	for pointer, x := range map[string]struct {
+		in *string
+		to *time.Time
+	}{"/starts_at": {in.StartsAt, &c.StartsAt}, "/ends_at": {in.EndsAt, &c.EndsAt}} {
+		if x.in == nil {
+			f.Add(pointer, "required", "say when, in RFC 3339")
+		} else if t := instant(&f, pointer, x.in); t != nil {
+			*x.to = *t
+		}
+	}
+	for _, s := range in.SKUs {
+		x := prestock.SKU{SKU: s.SKU, ExpectedUnits: s.ExpectedUnits, Uplift: s.Uplift,
+			UnitMargin: (*prestock.Money)(s.UnitMargin), UnitHoldingCost: (*prestock.Money)(s.UnitHoldingCost), CasePack: 1}
+		if s.CasePack != nil {
+			if x.CasePack = *s.CasePack; x.CasePack < 1 {
+				x.CasePack = -1 // given and wrong, where 0 would mean not given
+			}
+		}
+		c.SKUs = append(c.SKUs, x)
+	}
+	return c, f.Err()
+}
+
+type wireCampaign struct {
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Status    prestock.Status `json:"status"`
+	StartsAt  stamp           `json:"starts_at"`
+	EndsAt    stamp           `json:"ends_at"`
+	SKUs      []campaignSKU   `json:"skus"`
+	Cells     []string        `json:"h3_cells"`
+	Leads     []int           `json:"leads_s"`
+	Version   int64           `json:"version"`
+	CreatedAt stamp           `json:"created_at"`
+	UpdatedAt stamp           `json:"updated_at"`
+}
+
+func (k *call) replyCampaign(status int, c prestock.Campaign, err error) error {
+	if err != nil {
+		return err
+	}
+	k.etag(c.Version)
+	return k.reply(status, k.campaignOut(&c))
+}
+
+func (k *call) campaignOut(c *prestock.Campaign) wireCampaign {
+	w := wireCampaign{ID: k.names.Name(ident.Campaign, c.Key), Name: c.Name, Status: prestock.Status(c.Status), StartsAt: stamp(c.StartsAt), EndsAt: stamp(c.EndsAt),
+		SKUs: []campaignSKU{}, Cells: []string{}, Leads: c.Leads, Version: c.Version, CreatedAt: stamp(c.CreatedAt), UpdatedAt: stamp(c.UpdatedAt)}
+	for _, s := range c.SKUs {
+		w.SKUs = append(w.SKUs, campaignSKU{s.SKU, s.ExpectedUnits, s.Uplift, (*money)(s.UnitMargin), (*money)(s.UnitHoldingCost), &s.CasePack})
+	}
+	for _, cell := range c.Cells {
+		w.Cells = append(w.Cells, cell.String())
+	}
+	return w
+}
+
+func (k *call) createCampaign() error {
+	var in campaignIn
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	input, err := in.input()
+	if err != nil {
+		return err
+	}
+	c, err := k.Prestock.CreateCampaign(k.ctx, input)
+	if err == nil {
+		k.header.Set("Location", "/v1/campaigns/"+k.names.Name(ident.Campaign, c.Key))
+	}
+	return k.replyCampaign(http.StatusCreated, c, err)
+}
+
+func (k *call) listCampaigns() error {
+	cursor, limit, err := k.page()
+	if err != nil {
+		return err
+	}
+	cs, more, err := k.Prestock.ListCampaigns(k.ctx, cursor, limit)
+	if err != nil {
+		return err
+	}
+	out := make([]wireCampaign, len(cs))
+	var last int64
+	for i := range cs {
+		out[i], last = k.campaignOut(&cs[i]), cs[i].Key
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, more, last))
+}
+
+// onCampaign runs f with the campaign of the path.
+func (k *call) onCampaign(f func(key int64) (prestock.Campaign, error)) error {
+	key, err := k.key(ident.Campaign, "campaign")
+	if err != nil {
+		return err
+	}
+	c, err := f(key)
+	return k.replyCampaign(http.StatusOK, c, err)
+}
+
+func (k *call) getCampaign() error {
+	return k.onCampaign(func(key int64) (prestock.Campaign, error) { return k.Prestock.GetCampaign(k.ctx, key) })
+}
+
+func (k *call) approveCampaign() error {
+	return k.onCampaign(func(key int64) (prestock.Campaign, error) { return k.Prestock.Approve(k.ctx, key) })
+}
+
+func (k *call) cancelCampaign() error {
+	return k.onCampaign(func(key int64) (prestock.Campaign, error) { return k.Prestock.Cancel(k.ctx, key) })
+}
+
+func (k *call) planCampaign() error {
+	key, err := k.key(ident.Campaign, "campaign")
+	if err != nil {
+		return err
+	}
+	p, err := k.Prestock.Plan(k.ctx, key)
+	if err != nil {
+		return err
+	}
+	return k.reply(http.StatusOK, map[string]any{"campaign_id": k.names.Name(ident.Campaign, key), "status": p.Status, "tasks": p.Tasks,
+		"asked": p.Asked, "unallocated": p.Unplaced, "created": p.Created, "updated": p.Changed, "removed": p.Removed, "unchanged": p.Unchanged})
+}
+
+type wireUnits struct {
+	Asked       int64 `json:"asked"`
+	Committed   int64 `json:"committed"`
+	Reallocated int64 `json:"reallocated"`
+	Unallocated int64 `json:"unallocated"`
+	Stocked     int64 `json:"stocked"`
+}
+
+func (k *call) campaignProgress() error {
+	key, err := k.key(ident.Campaign, "campaign")
+	if err != nil {
+		return err
+	}
+	p, err := k.Prestock.Progress(k.ctx, key)
+	if err != nil {
+		return err
+	}
+	type bySKU struct {
+		SKU string `json:"sku"`
+		wireUnits
+	}
+	type byCell struct {
+		Cell string `json:"h3_cell"`
+		wireUnits
+	}
+	out := struct {
+		Campaign string `json:"campaign_id"`
+		wireUnits
+		BySKU  []bySKU  `json:"by_sku"`
+		ByCell []byCell `json:"by_cell"`
+	}{k.names.Name(ident.Campaign, key), wireUnits(p.Units), []bySKU{}, []byCell{}}
+	for _, s := range p.BySKU {
+		out.BySKU = append(out.BySKU, bySKU{s.SKU, wireUnits(s.Units)})
+	}
+	for _, c := range p.ByCell {
+		out.ByCell = append(out.ByCell, byCell{c.Cell.String(), wireUnits(c.Units)})
+	}
+	return k.reply(http.StatusOK, out)
+}
+
+// ---- tasks
+
+type wireTask struct {
+	ID            string          `json:"id"`
+	CampaignID    string          `json:"campaign_id"`
+	StoreID       string          `json:"store_id"`
+	SKU           string          `json:"sku"`
+	Asked         int             `json:"asked_quantity"`
+	Committed     int             `json:"committed_quantity"`
+	Reallocated   int             `json:"reallocated_quantity"`
+	Unallocated   int             `json:"unallocated_quantity"`
+	Counted       *int            `json:"counted_quantity"`
+	Status        prestock.Status `json:"status"`
+	DeclineReason *string         `json:"decline_reason"`
+	ReasonText    string          `json:"reason_text"`
+	AckDeadline   stamp           `json:"ack_deadline"`
+	StockDeadline stamp           `json:"stock_deadline"`
+	HoldUntil     stamp           `json:"hold_until"`
+	Prompts       []wirePrompt    `json:"prompts"`
+	Version       int64           `json:"version"`
+}
+
+type wirePrompt struct {
+	At      stamp  `json:"at"`
+	Channel string `json:"channel"`
+	LeadS   int    `json:"lead_s"`
+}
+
+func (k *call) taskOut(t *prestock.Task) wireTask {
+	w := wireTask{ID: k.names.Name(ident.Prestock, t.Key), CampaignID: k.names.Name(ident.Campaign, t.Campaign), StoreID: k.names.Name(ident.Store, t.Store),
+		SKU: t.SKU, Asked: t.Asked, Committed: t.Committed, Reallocated: t.Reallocated, Unallocated: t.Asked - t.Committed - t.Reallocated,
+		Counted: t.Counted, Status: t.Status, DeclineReason: optional(t.DeclineReason), ReasonText: t.ReasonText, AckDeadline: stamp(t.AckDeadline),
+		StockDeadline: stamp(t.StockDeadline), HoldUntil: stamp(t.HoldUntil), Prompts: []wirePrompt{}, Version: t.Version}
+	for _, p := range t.Prompts {
+		w.Prompts = append(w.Prompts, wirePrompt{stamp(p.At), p.Channel, p.LeadS})
+	}
+	return w
+}
+
+func (k *call) replyTask(t prestock.Task, err error) error {
+	if err != nil {
+		return err
+	}
+	k.etag(t.Version)
+	return k.reply(http.StatusOK, k.taskOut(&t))
+}
+
+// theTask is the task of the path, if this caller may see it.
+func (k *call) theTask() (prestock.Task, error) {
+	key, err := k.key(ident.Prestock, "pre-stock task")
+	if err != nil {
+		return prestock.Task{}, err
+	}
+	t, err := k.Prestock.Task(k.ctx, key)
+	// A store sees what it was asked, not what is being planned.
+	if err == nil && k.who.Role == auth.RoleStore && (t.Store != k.who.Store || len(t.Prompts) == 0) {
+		err = fault.Missing("pre-stock task")
+	}
+	return t, err
+}
+
+func (k *call) getTask() error { return k.replyTask(k.theTask()) }
+
+func (k *call) listTasks() error {
+	statuses, err := k.statuses(func(s string) bool { return prestock.Status(s).Known() })
+	if err != nil {
+		return err
+	}
+	f := prestock.Filter{Store: k.who.Store, Prompted: k.who.Role == auth.RoleStore}
+	for _, s := range statuses {
+		f.Statuses = append(f.Statuses, prestock.Status(s))
+	}
+	if f.Cursor, f.Limit, err = k.page(); err != nil {
+		return err
+	}
+	if id := k.query("campaign_id"); id != "" {
+		key, ok := k.names.Parse(ident.Campaign, id)
+		if !ok {
+			return k.emptyIfMissing(fault.Missing("campaign"))
+		}
+		f.Campaign = key
+	}
+	if id := k.query("store_id"); id != "" && f.Store == 0 {
+		s, err := k.storeByRef(id)
+		if err != nil {
+			return k.emptyIfMissing(err)
+		}
+		f.Store = s.Key
+	}
+	tasks, more, err := k.Prestock.Tasks(k.ctx, f)
+	if err != nil {
+		return err
+	}
+	out := make([]wireTask, len(tasks))
+	var last int64
+	for i := range tasks {
+		out[i], last = k.taskOut(&tasks[i]), tasks[i].Key
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, more, last))
+}
+
+func (k *call) acknowledgeTask() error {
+	var in struct {
+		Committed *int `json:"committed_quantity"`
+	}
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	if in.Committed == nil {
+		return fault.InvalidField("/committed_quantity", "required", "say how many you will have: all, some or 0")
+	}
+	t, err := k.theTask()
+	if err != nil {
+		return err
+	}
+	return k.replyTask(k.Prestock.Acknowledge(k.ctx, t.Key, *in.Committed))
+}
+
+func (k *call) declineTask() error {
+	var in reasonIn
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	if in.Reason == "" {
+		return fault.InvalidField("/reason", "required", "say why, in a code or a few words")
+	}
+	t, err := k.theTask()
+	if err != nil {
+		return err
+	}
+	return k.replyTask(k.Prestock.Decline(k.ctx, t.Key, in.Reason))
+}
+
+func (k *call) stockedTask() error {
+	var in struct {
+		Counted *int `json:"counted_quantity"`
+	}
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	if in.Counted == nil {
+		return fault.InvalidField("/counted_quantity", "required", "say how many you counted on the shelf")
+	}
+	t, err := k.theTask()
+	if err != nil {
+		return err
+	}
+	return k.replyTask(k.Prestock.Stocked(k.ctx, t.Key, *in.Counted))
+}
