@@ -23,7 +23,7 @@ test: ## everything CI checks, on SQLite and PostgreSQL
 	@scripts/test
 
 replay: build ## replay recorded orders against a server (scripts/replay)
-	@scripts/replay
+	@go run ./scripts/replay -serve
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@FUZZTIME="$(FUZZTIME)" scripts/fuzz

@@ -71,22 +71,25 @@ func BenchmarkNearest(b *testing.B) {
 	w := country()
 	for _, c := range []struct {
 		name     string
+		orders   []geo.Point
 		eligible func(*shop) bool
 	}{
-		{"anyone", nil},
-		{"open with room", func(s *shop) bool { return s.open>>13&1 == 1 && s.room > 0 }},
-		{"one in 64", func(s *shop) bool { return s.open&63 == 0 }},
-		{"nobody", func(*shop) bool { return false }},
+		{"anyone, 100 doorsteps", w.orders[:100], nil},
+		{"anyone, 1000 doorsteps", w.orders[:1000], nil},
+		{"anyone", w.orders, nil},
+		{"open with room", w.orders, func(s *shop) bool { return s.open>>13&1 == 1 && s.room > 0 }},
+		{"one in 64", w.orders, func(s *shop) bool { return s.open&63 == 0 }},
+		{"nobody", w.orders, func(*shop) bool { return false }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			for _, p := range w.orders {
+			for _, p := range c.orders {
 				w.index.Nearest(p, 0, c.eligible) // fills the rings
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			found := 0
 			for i := range b.N {
-				if _, ok := w.index.Nearest(w.orders[i%len(w.orders)], 0, c.eligible); ok {
+				if _, ok := w.index.Nearest(c.orders[i%len(c.orders)], 0, c.eligible); ok {
 					found++
 				}
 			}

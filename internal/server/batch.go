@@ -66,8 +66,8 @@ func (k *call) createOrders() error {
 			index++
 			break
 		}
-		line := bytes.Clone(in.Bytes())
-		wg.Go(func() { answer <- k.line(merchant, name, index, line) })
+		i, line := index, bytes.Clone(in.Bytes())
+		wg.Go(func() { answer <- k.line(merchant, name, i, line) })
 	}
 	if err := in.Err(); err != nil {
 		f := bodyError(err, maxUpload)

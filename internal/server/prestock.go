@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"doorstep/internal/auth"
@@ -277,7 +278,7 @@ func (k *call) theTask() (prestock.Task, error) {
 func (k *call) getTask() error { return k.replyTask(k.theTask()) }
 
 func (k *call) listTasks() error {
-	statuses, err := k.statuses(func(s string) bool { return prestock.Status(s).Known() })
+	statuses, err := k.statuses(func(s string) bool { return slices.Contains(prestock.Statuses, prestock.Status(s)) })
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func readNewYork(folder string) (places []*place, file []byte, err error) {
 		"opening_hours", "service_radius_m", "slot_minutes", "orders_per_slot", "auto_accept"})
 	err = readCSV(folder, newYorkStores, func(n int, r *row) {
 		p := &place{external: "ny-" + r.text("store_id"), lat: r.number("lat"), lng: r.number("lng"), zone: zone, radiusM: newYorkRadiusM,
-			slotMinutes: slotMinutes, perSlot: 20, hours: []hours{{to: 1440}, {from: 420, to: 1380}, {from: 480, to: 1200, noSunday: true}}[n%3]}
+			slotMinutes: slotMinutes, perSlot: 20, used: map[int64]int{}, hours: []hours{{to: 1440}, {from: 420, to: 1380}, {from: 480, to: 1200, noSunday: true}}[n%3]}
 		places = append(places, p)
 		_ = w.Write([]string{p.external, r.text("name"), r.text("lat"), r.text("lng"), r.text("address"), r.text("city"), "NY", r.text("zip"), "US", zone.String(),
 			p.hours.text(), strconv.Itoa(newYorkRadiusM), strconv.Itoa(p.slotMinutes), strconv.Itoa(p.perSlot), "true"})

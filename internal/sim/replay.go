@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -335,13 +336,13 @@ func inconsistency(j job, o Order, store string, metres float64) string {
 		return "with a store that accepts by itself it is " + o.Status
 	case o.Promise == nil || !o.Promise.Earliest.Equal(j.wish.begin):
 		return fmt.Sprintf("wanted from %s, promised %v", j.wish.begin, o.Promise)
-	case o.DistanceM == nil || abs(float64(*o.DistanceM)-metres) > 0.51: // whole metres, and rounding
-		return fmt.Sprintf("the distance is %.2f m, not %v", metres, o.DistanceM)
+	case o.DistanceM == nil:
+		return "it has no distance"
+	case math.Abs(float64(*o.DistanceM)-metres) > 0.51: // it is told in whole metres
+		return fmt.Sprintf("the distance is %.2f m, not %d", metres, *o.DistanceM)
 	}
 	return ""
 }
-
-func abs(x float64) float64 { return max(x, -x) }
 
 // carriage is an order to take to the door.
 type carriage struct {
@@ -418,15 +419,7 @@ func (r *replay) askQuotes(ctx context.Context) error {
 
 // audit reads back all orders and shelves and adds them up anew.
 func (r *replay) audit(ctx context.Context) error {
-	type slot struct {
-		place *place
-		begin int64
-	}
-	type good struct {
-		place *place
-		sku   string
-	}
-	used, sold, waiting := map[slot]int{}, map[good]int{}, map[good]int{}
+	b := books{used: map[slot]int{}, sold: map[good]int{}, waiting: map[good]int{}}
 	listed := map[string]bool{}
 	for o, err := range r.c.Orders(ctx) {
 		if err != nil {
@@ -439,27 +432,24 @@ func (r *replay) audit(ctx context.Context) error {
 		if r.carried[o.ID] && o.Status == "delivered" {
 			r.rep.Delivered++
 		}
-		if o.Store == nil || o.Promise == nil {
-			continue
-		}
-		p := r.oracle.byID[o.Store.ID]
-		used[slot{p, p.slot(o.Promise.Earliest)}]++
-		for _, it := range o.Items {
-			sold[good{p, it.SKU}] += it.Quantity
-			if o.Status == "confirmed" {
-				waiting[good{p, it.SKU}] += it.Quantity
-			}
+		if o.Store != nil && o.Promise != nil {
+			b.enter(r.oracle.byID[o.Store.ID], o)
 		}
 	}
 	if len(listed) != r.rep.Orders {
 		return fmt.Errorf("%d orders were acknowledged, %d are listed", r.rep.Orders, len(listed))
 	}
-	for s, n := range used {
+	for s, n := range b.used {
 		if n > s.place.perSlot {
 			r.rep.CapacityOverruns++
 			r.disagree("%s has room for %d orders and holds %d from %s", s.place.external, s.place.perSlot, n, time.Unix(s.begin, 0).UTC())
 		}
 	}
+	return r.auditShelves(ctx, b)
+}
+
+// auditShelves: what was picked up has left the shelf; what waits is still on it, reserved.
+func (r *replay) auditShelves(ctx context.Context, b books) error {
 	for _, p := range r.nairobi {
 		levels, err := r.c.Stock(ctx, p.id)
 		if err != nil {
@@ -467,13 +457,40 @@ func (r *replay) audit(ctx context.Context) error {
 		}
 		for _, l := range levels {
 			g := good{p, l.SKU}
-			// What was picked up has left the shelf; what waits is still on it, reserved.
-			want := Level{SKU: l.SKU, OnHand: shelfUnits - sold[g] + waiting[g], Reserved: waiting[g], Available: shelfUnits - sold[g]}
-			if l != want || l.Available < 0 {
+			left := shelfUnits - b.sold[g]
+			want := Level{SKU: l.SKU, OnHand: left + b.waiting[g], Reserved: b.waiting[g], Available: left}
+			if l != want || left < 0 {
 				r.rep.StockOverruns++
-				r.disagree("%s: the shelf says %+v, the orders %+v", p.external, l, want)
+				r.disagree("%s: the shelf says %+v, its orders %+v", p.external, l, want)
 			}
 		}
 	}
 	return nil
+}
+
+// books are what all orders add up to.
+type books struct {
+	used    map[slot]int
+	sold    map[good]int
+	waiting map[good]int // sold, but not picked up
+}
+
+type slot struct {
+	place *place
+	begin int64
+}
+
+type good struct {
+	place *place
+	sku   string
+}
+
+func (b books) enter(p *place, o Order) {
+	b.used[slot{p, p.slot(o.Promise.Earliest)}]++
+	for _, it := range o.Items {
+		b.sold[good{p, it.SKU}] += it.Quantity
+		if o.Status == "confirmed" {
+			b.waiting[good{p, it.SKU}] += it.Quantity
+		}
+	}
 }
