@@ -87,19 +87,19 @@ func advance(tx *db.Tx, o *order.Order, to order.Status, at time.Time, h order.H
 	}
 	switch is := o.Status.InCustody(); {
 	case is && !was:
-		return takeGoods(tx, o)
+		return partner.TakeStock(tx, o.Store, goods(o))
 	case was && !is && !o.Status.Terminal():
-		return putBack(tx, o)
+		return partner.PutBackStock(tx, o.Store, goods(o))
 	}
 	return nil
 }
 
-func takeGoods(tx *db.Tx, o *order.Order) error {
+func goods(o *order.Order) []partner.Item {
 	items := make([]partner.Item, len(o.Details.Items))
 	for i, it := range o.Details.Items {
 		items[i] = partner.Item(it)
 	}
-	return partner.TakeStock(tx, o.Store, items)
+	return items
 }
 
 // finish ends the assignment of an order whose parcel has arrived somewhere for good.

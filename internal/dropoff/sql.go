@@ -1,7 +1,6 @@
 package dropoff
 
 import (
-	"cmp"
 	"encoding/hex"
 	"errors"
 	"slices"
@@ -21,20 +20,6 @@ func lockOrder(tx *db.Tx, key int64) (order.Order, error) {
 		return order.Order{}, err
 	}
 	return order.Load(tx, key)
-}
-
-// putBack lays an order's goods on the shelf again, still reserved for it.
-func putBack(tx *db.Tx, o *order.Order) error {
-	items := slices.SortedFunc(slices.Values(o.Details.Items), func(a, b order.Item) int { return cmp.Compare(a.SKU, b.SKU) })
-	for _, it := range items {
-		if _, err := tx.Exec(`INSERT INTO stock (store_key, sku, on_hand, reserved, updated_at) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (store_key, sku) DO UPDATE SET on_hand = stock.on_hand + excluded.on_hand,
-			reserved = stock.reserved + excluded.reserved`,
-			o.Store, it.SKU, it.Quantity, it.Quantity, tx.Now().UnixMilli()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 const attemptColumns = `key, n, state, reason, grade, started_at, ended_at`

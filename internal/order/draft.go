@@ -80,7 +80,7 @@ func (d Draft) Check(now time.Time, quote bool) error {
 		oneOf(&f, "/minimum_evidence_grade", d.MinimumGrade, "A", "B", "C", "D")
 	}
 	if d.ExternalID != "" {
-		text(&f, "/external_id", d.ExternalID, 100)
+		text(&f, "/external_id", d.ExternalID, 128)
 		if strings.TrimSpace(d.ExternalID) == "" {
 			f.Add("/external_id", "blank", "an external_id of spaces only cannot be told apart")
 		}

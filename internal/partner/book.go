@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -158,7 +159,7 @@ func (b *Book) ByExternalID(ctx context.Context, external string) (Store, error)
 
 // Filter narrows a list; a zero field does not.
 type Filter struct {
-	Status string   // as it is now: see StatusAt
+	Status string   // as it is now: see StatusAt; several, separated by commas, mean any of them
 	Cell   geo.Cell // of resolution geo.MatchRes or coarser
 	After  int64    // the key of the last store seen
 	Limit  int      // at most so many; 0 is 50
@@ -169,8 +170,10 @@ func (b *Book) List(ctx context.Context, f Filter) (list []Store, more bool, err
 	if f.Limit <= 0 {
 		f.Limit = 50
 	}
-	if f.Status != "" && !knownStatus(f.Status) {
-		return nil, false, fault.InvalidField("/status", "unknown", "must be one of %v", statuses)
+	for s := range strings.SplitSeq(f.Status, ",") {
+		if f.Status != "" && !knownStatus(s) {
+			return nil, false, fault.InvalidField("/status", "unknown", "must be one of %v", statuses)
+		}
 	}
 	if f.Cell != 0 && f.Cell.Resolution() > geo.MatchRes {
 		return nil, false, fault.InvalidField("/h3_cell", "too-fine", "give a cell of resolution %d or coarser", geo.MatchRes)

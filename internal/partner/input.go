@@ -13,7 +13,7 @@ import (
 	"doorstep/internal/fault"
 )
 
-const maxExternalID = 100
+const maxExternalID = 128
 
 // tidy brings what people write in several ways into one.
 func (s *Store) tidy() {
@@ -55,9 +55,9 @@ func (s *Store) check() fault.Fields {
 	}{
 		{"/service_radius_m", s.ServiceRadiusM, 1, 100_000},
 		{"/capacity/slot_minutes", s.SlotMinutes, 5, 1440},
-		{"/capacity/orders_per_slot", s.OrdersPerSlot, 0, 100_000},
+		{"/capacity/orders_per_slot", s.OrdersPerSlot, 0, 1_000_000},
 		{"/shelf_units", s.ShelfUnits, 0, 1_000_000},
-		{"/offer_timeout_s", s.OfferTimeoutS, 5, 86_400},
+		{"/offer_timeout_s", s.OfferTimeoutS, 1, 86_400},
 	} {
 		if n.value < n.from || n.value > n.max {
 			f.Add(n.pointer, "out-of-range", "must be a whole number from %d to %d", n.from, n.max)
@@ -131,8 +131,11 @@ func (s *Store) checkHours(f *fault.Fields) {
 }
 
 func (s *Store) checkZone(f *fault.Fields, located bool) {
+	if s.TimeZone == "" && s.hours.Equal(Hours{}) {
+		s.TimeZone = "UTC" // a store that never shuts needs no clock of its own
+	}
 	if s.TimeZone == "" {
-		f.Add("/time_zone", "required", "an IANA time zone like Africa/Nairobi is required")
+		f.Add("/time_zone", "required", "opening hours need the IANA time zone they are meant in, like Africa/Nairobi")
 		return
 	}
 	var err error

@@ -150,17 +150,22 @@ func loadByExternalIDs(q db.Queryer, external []string) (map[string]Store, error
 
 func selectStores(q db.Queryer, f Filter, now time.Time) ([]Store, error) {
 	where, args := []string{`removed_at IS NULL`, `key > ?`}, []any{f.After}
-	switch f.Status {
-	case "":
-	case Active:
-		where = append(where, `(status = 'active' OR status = 'paused' AND paused_until <= ?)`)
-		args = append(args, now.UnixMilli())
-	case Paused:
-		where = append(where, `status = 'paused' AND (paused_until IS NULL OR paused_until > ?)`)
-		args = append(args, now.UnixMilli())
-	default:
-		where = append(where, `status = ?`)
-		args = append(args, f.Status)
+	if f.Status != "" {
+		var any []string
+		for s := range strings.SplitSeq(f.Status, ",") {
+			switch s {
+			case Active:
+				any = append(any, `status = 'active' OR status = 'paused' AND paused_until <= ?`)
+				args = append(args, now.UnixMilli())
+			case Paused:
+				any = append(any, `status = 'paused' AND (paused_until IS NULL OR paused_until > ?)`)
+				args = append(args, now.UnixMilli())
+			default:
+				any = append(any, `status = ?`)
+				args = append(args, s)
+			}
+		}
+		where = append(where, `(`+strings.Join(any, ` OR `)+`)`)
 	}
 	if f.Cell != 0 {
 		from, to := cellsWithin(f.Cell)

@@ -268,6 +268,22 @@ func TakeStock(tx *db.Tx, storeKey int64, items []Item) error {
 	})
 }
 
+// PutBackStock lays units that were taken on the shelf again, reserved as before.
+func PutBackStock(tx *db.Tx, storeKey int64, items []Item) error {
+	items, err := bySKU(items)
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		if _, err := tx.Exec(`INSERT INTO stock (store_key, sku, on_hand, reserved, updated_at) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (store_key, sku) DO UPDATE SET on_hand = stock.on_hand + excluded.on_hand, reserved = stock.reserved + excluded.reserved`,
+			storeKey, it.SKU, it.Quantity, it.Quantity, tx.Now().UnixMilli()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func eachReserved(tx *db.Tx, storeKey int64, items []Item, f func(Item) (int64, error)) error {
 	items, err := bySKU(items)
 	if err != nil {

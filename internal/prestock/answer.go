@@ -47,9 +47,9 @@ func note(tx *db.Tx, t *Task, what string, say told) error {
 // Acknowledge is the store's answer: so many units will be on the shelf, all, some or 0. What it
 // leaves goes to the next stores at once. The same answer again changes nothing.
 //
-// Errors: 422 above what was asked; 409 already-reallocated, whose field /committed_quantity has
-// code open-quantity and as detail the number still open, when others were asked for the units
-// meanwhile or the time is over; 409 wrong-state.
+// Errors: 422 above what was asked; 409 already-reallocated when others were asked for the units
+// meanwhile or the time is over: its field /committed_quantity has the code open-quantity and, as
+// detail, the largest number that may still be committed to; 409 wrong-state.
 func (b *Book) Acknowledge(ctx context.Context, task int64, committed int) (Task, error) {
 	return b.answer(ctx, task, committed, "")
 }

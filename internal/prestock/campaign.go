@@ -241,6 +241,11 @@ func (b *Book) Tasks(ctx context.Context, f Filter) ([]Task, bool, error) {
 	if f.Prompted {
 		where, args = where+` AND lead_s < ?`, append(args, noLead)
 	}
+	for _, s := range f.Statuses {
+		if !slices.Contains(Statuses, s) {
+			return nil, false, fault.InvalidField("/status", "unknown", "must be one of %v", Statuses)
+		}
+	}
 	if len(f.Statuses) > 0 {
 		in, values := among("status", f.Statuses)
 		where, args = where+` AND `+in, append(args, values...)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"doorstep/geo"
@@ -38,7 +37,7 @@ type tally struct {
 	today  int64
 	places []place
 	at     map[int64]int
-	inCell map[geo.Cell][]int // places by cell, for the cells that were asked for
+	inCell map[int]map[geo.Cell][]int // places by cell, for the resolutions that were asked for
 	sold   map[string]past
 }
 
@@ -46,7 +45,7 @@ type tally struct {
 // A day's demand that was both imported and ordered here counts twice: import what the network has
 // not seen.
 func (b *Book) pastDemand(ctx context.Context, c *Campaign, places []place, now time.Time) (map[string]past, error) {
-	t := &tally{today: now.UnixMilli() / dayMs, places: places, at: map[int64]int{}, inCell: map[geo.Cell][]int{}, sold: map[string]past{}}
+	t := &tally{today: now.UnixMilli() / dayMs, places: places, at: map[int64]int{}, inCell: map[int]map[geo.Cell][]int{}, sold: map[string]past{}}
 	for i, pl := range places {
 		t.at[pl.key] = i
 	}
@@ -123,16 +122,17 @@ func (t *tally) add(sku string, i int, units float64, first int64) {
 // addCell shares units sold somewhere in a cell among the stores there; what was sold in a cell
 // without a store says nothing about any.
 func (t *tally) addCell(sku string, cell geo.Cell, units float64, first int64) {
-	there, ok := t.inCell[cell]
-	if !ok {
+	res := cell.Resolution()
+	if t.inCell[res] == nil {
+		t.inCell[res] = map[geo.Cell][]int{}
 		for i, pl := range t.places {
-			if within(pl.fine, cell) {
-				there = append(there, i)
+			if up, err := geo.Parent(pl.fine, res); err == nil {
+				t.inCell[res][up] = append(t.inCell[res][up], i)
 			}
 		}
-		t.inCell[cell] = there
 	}
+	there := t.inCell[res][cell]
 	for _, i := range there {
-		t.add(sku, i, units/math.Max(1, float64(len(there))), first)
+		t.add(sku, i, units/float64(len(there)), first)
 	}
 }

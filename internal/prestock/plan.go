@@ -120,8 +120,9 @@ func (b *Book) prepare(ctx context.Context, c Campaign) (*plan, error) {
 }
 
 func (b *Book) readPlaces(ctx context.Context, p *plan) error {
+	covers := p.c.area()
 	err := b.stores.Each(ctx, func(s partner.Store) error {
-		if s.StatusAt(p.now) != partner.Active || !p.c.covers(s.Cell) {
+		if s.StatusAt(p.now) != partner.Active || !covers(s.Cell) {
 			return nil
 		}
 		cell, err := geo.Parent(s.Cell, geo.DemandRes)
@@ -235,22 +236,32 @@ func (p *plan) spread(s *SKU, expected int) {
 		if pl.units > 0 {
 			pl.room -= sh.Units
 		}
-		p.want(s, pl, sh.Units, p.reason(sold, pl.cell, len(shares), wanted))
+		p.want(s, pl, sh.Units, p.reason(sold, pl.cell, shares, wanted))
 	}
 	p.wanted[s.SKU] = wanted
 	p.drop(s.SKU, seen)
 }
 
 // reason is why a store is asked, in one honest sentence.
-func (p *plan) reason(sold past, cell geo.Cell, stores, units int) string {
-	who := fmt.Sprintf("%d stores share %d expected units", stores, units)
-	if stores == 1 {
-		who = fmt.Sprintf("your store is asked for all of the %d expected units there is room for", units)
+func (p *plan) reason(sold past, cell geo.Cell, shares []Share, wanted int) string {
+	who := fmt.Sprintf("%d stores share %d expected units", len(shares), wanted)
+	switch placed := sum(shares); {
+	case len(shares) == 1:
+		who = fmt.Sprintf("yours is the only store asked, for %d of %d expected units", placed, wanted)
+	case placed < wanted:
+		who = fmt.Sprintf("%d stores share %d of %d expected units, for which there is room", len(shares), placed, wanted)
 	}
 	if n := sold.byCell[cell]; n >= 0.5 {
 		return fmt.Sprintf("%s: your neighbourhood sold %.0f in the last %d days; %s.", p.c.Name, n, sold.days, who)
 	}
 	return fmt.Sprintf("%s: %s.", p.c.Name, who)
+}
+
+func sum(shares []Share) (units int) {
+	for _, s := range shares {
+		units += s.Units
+	}
+	return units
 }
 
 // want notes that a store is to be asked for units.
@@ -367,7 +378,10 @@ func (p *plan) writeOne(tx *db.Tx, ch change) (ok bool, err error) {
 		return false, err
 	}
 	ch.next.Key = tx.NewKey()
-	return insertTask(tx, &ch.next, room)
+	if ok, err := claimRoom(tx, ch.next.Store, ch.next.holds(), room); err != nil || !ok {
+		return false, err
+	}
+	return true, insertTask(tx, &ch.next)
 }
 
 // result sums up what was written.

@@ -208,23 +208,28 @@ func (c *Campaign) casePack(sku string) int {
 	return 1
 }
 
-// covers reports whether a store in this cell (of resolution geo.MatchRes) takes part.
-func (c *Campaign) covers(cell geo.Cell) bool {
+// area tells of a cell of resolution geo.MatchRes whether its stores take part. There may be many
+// cells and many stores, but few resolutions.
+func (c *Campaign) area() func(geo.Cell) bool {
 	if len(c.Cells) == 0 {
-		return true
+		return func(geo.Cell) bool { return true }
 	}
-	for _, want := range c.Cells {
-		if within(cell, want) {
-			return true
+	byRes := map[int]map[geo.Cell]bool{}
+	for _, cell := range c.Cells {
+		r := cell.Resolution()
+		if byRes[r] == nil {
+			byRes[r] = map[geo.Cell]bool{}
 		}
+		byRes[r][cell] = true
 	}
-	return false
-}
-
-// within reports whether cell is large or lies in it.
-func within(cell, large geo.Cell) bool {
-	up, err := geo.Parent(cell, large.Resolution())
-	return err == nil && up == large
+	return func(cell geo.Cell) bool {
+		for r, cells := range byRes {
+			if up, err := geo.Parent(cell, r); err == nil && cells[up] {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // Book is what one can ask of campaigns and tasks. It is safe for concurrent use.

@@ -3,6 +3,7 @@ package prestock_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"doorstep/internal/db/dbtest"
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
+	"doorstep/internal/job"
+	"doorstep/internal/order"
 	"doorstep/internal/partner"
 	"doorstep/internal/prestock"
 
@@ -752,6 +755,151 @@ func TestTheSumRule(t *testing.T) {
 				rt.Fatal(err)
 			}
 			w.sound()
+		}
+	})
+}
+
+func TestManyRefuseAtOnce(t *testing.T) {
+	inTown(t, func(w *town) {
+		for range 10 {
+			w.shop(20)
+		}
+		w.approved(singlesDay(100))
+		w.before(72 * time.Hour)
+		w.prompt(10)
+		var wg sync.WaitGroup
+		for shop := range 9 {
+			task := w.of(shop)
+			wg.Go(func() {
+				if _, err := w.book.Decline(ctx, task.Key, ""); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		w.sound()
+		// The last shop has room for 10 more, and gets no more whoever was first.
+		asked := 0
+		for _, task := range w.tasks(prestock.Filter{Store: w.shops[9].Key}) {
+			asked += task.Asked
+		}
+		if asked != 20 {
+			t.Fatalf("the last shop was asked for %d units, its shelf has room for 20", asked)
+		}
+		var told, kept int
+		w.must(w.db.Read(ctx).Get(&told, `SELECT count(*) FROM event WHERE type = 'prestock.prompted'`))
+		w.must(w.db.Read(ctx).Get(&kept, `SELECT count(*) FROM prestock_prompt`))
+		if told != kept {
+			t.Fatalf("%d prompts were told, %d are kept", told, kept)
+		}
+	})
+}
+
+func TestAnInterruptedCancelIsFinished(t *testing.T) {
+	inTown(t, func(w *town) {
+		w.shop(100)
+		c := w.approved(singlesDay(40))
+		w.must(w.db.InTx(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec(`UPDATE campaign SET status = 'cancelled' WHERE key = ?`, c.Key)
+			return err
+		}))
+		runner := job.New(w.db, slog.New(slog.DiscardHandler), prestock.Jobs(w.book)...)
+		w.must(runner.Tick(ctx)) // installs the jobs
+		w.clock.Advance(time.Hour)
+		w.must(runner.Tick(ctx))
+		w.is(0, prestock.Cancelled, 40, 0, 0)
+		w.sound()
+	})
+}
+
+func TestTheJobsDoTheRounds(t *testing.T) {
+	inTown(t, func(w *town) {
+		w.shop(100)
+		w.shop(100)
+		w.approved(singlesDay(40))
+		runner := job.New(w.db, slog.New(slog.DiscardHandler), prestock.Jobs(w.book)...)
+		rows := func() (n int) {
+			w.Helper()
+			w.must(w.db.Read(ctx).Get(&n, `SELECT count(*) FROM job_slot`))
+			return n
+		}
+		w.must(runner.Tick(ctx))
+		before := rows()
+		w.clock.Advance(48 * time.Hour)
+		w.must(runner.Tick(ctx))
+		if rows() != before {
+			t.Fatalf("nothing was due, and %d rows were written", rows()-before)
+		}
+		w.before(72 * time.Hour)
+		w.must(runner.Tick(ctx))
+		w.is(0, prestock.Prompted, 20, 0, 0)
+		_, err := w.book.Acknowledge(ctx, w.of(0).Key, 20)
+		w.must(err)
+		w.before(20 * time.Hour)
+		w.must(runner.Tick(ctx))
+		w.is(1, prestock.Expired, 20, 0, 20)
+		w.before(0)
+		w.must(runner.Tick(ctx))
+		w.is(0, prestock.Lapsed, 20, 0, 0) // nobody is left who did not refuse
+		w.clock.Set(peak.Add(26 * time.Hour))
+		w.must(runner.Tick(ctx))
+		if c, _, err := w.book.ListCampaigns(ctx, 0, 1); err != nil || c[0].Status != prestock.Finished {
+			t.Fatalf("%v %v", c, err)
+		}
+		list, err := runner.List(ctx)
+		w.must(err)
+		if list[1].LastState != "done" {
+			t.Fatalf("%+v", list)
+		}
+		w.sound()
+	})
+}
+
+func TestPastDemandOfOrdersAndCells(t *testing.T) {
+	inTown(t, func(w *town) {
+		a, b := w.shop(0), w.shop(0)
+		cell, err := geo.Parent(a.Cell, 5)
+		w.must(err)
+		file := "date,h3_cell,sku,units\n2026-10-23," + cell.String() + ",SKU-7,40\n"
+		_, err = w.book.ImportDemand(ctx, strings.NewReader(file), prestock.DemandOptions{})
+		w.must(err)
+		// Two stores share the cell's 40; one of them also delivered 20.
+		w.must(w.db.InTx(ctx, func(tx *db.Tx) error {
+			o := order.Draft{Items: []order.Item{{SKU: "SKU-7", Quantity: 20}}}.New(tx.NewKey(), 1, a.Cell, tx.Now())
+			o.Status, o.Store = order.Delivered, a.Key
+			return order.Insert(tx, &o)
+		}))
+		in := singlesDay(0)
+		in.SKUs[0].ExpectedUnits = nil
+		in.EndsAt = in.StartsAt.Add(240 * time.Hour)
+		plan, err := w.book.Plan(ctx, w.campaign(in).Key)
+		w.must(err)
+		if plan.Asked != 60 || w.of(0).Asked != 40 || w.of(1).Asked != 20 || b.Key != w.of(1).Store {
+			t.Fatalf("%+v", plan)
+		}
+	})
+}
+
+func FuzzImportDemand(f *testing.F) {
+	w := newTown(f, dbtest.Open(f, db.SQLite, db.Options{}), dbtest.NewClock(monday))
+	w.shop(0)
+	for _, seed := range []string{"", "date,external_id,sku,units\n2026-10-23,s0,A,1\n", "date;h3_cell;sku;units;discount\n2026-10-23;877a6e42cffffff;\"A;B\";1.5;2\n",
+		"date,external_id,sku,units\n\n2026-10-23,s0,\"A,1\n2026-10-23,s0,A,NaN\n", "date,sku,units\n", "date,external_id,sku,units\n2026-10-23,s0,\xff,1e308\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, file string) {
+		got, err := w.book.ImportDemand(ctx, strings.NewReader(file), prestock.DemandOptions{DryRun: true})
+		if err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Fatal(err)
+		}
+		if got.Updated+got.Unchanged > 0 {
+			t.Fatalf("a dry run has kept something: %+v", got)
+		}
+		if got.Rows() > strings.Count(file, "\n") {
+			t.Fatalf("%d rows in %d lines", got.Rows(), strings.Count(file, "\n")+1)
+		}
+		if (got.Failed > 0) != (len(got.Errors) > 0) {
+			t.Fatalf("%d rows failed with %v", got.Failed, got.Errors)
 		}
 	})
 }

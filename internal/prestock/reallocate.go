@@ -43,13 +43,14 @@ func (b *Book) neighbours(ctx context.Context, t *Task) ([]neighbour, error) {
 	if err != nil {
 		return nil, err
 	}
+	covers := c.area()
 	var found []neighbour
 	for ring, done := 0, 0; ring <= rings && len(found) < maxSeen; ring++ {
 		disk := geo.Disk(center, ring)
 		for _, cell := range disk[done:] {
 			if err := b.eachActive(ctx, cell, func(s partner.Store) {
 				m := int(geo.DistanceM(home.Location, s.Location))
-				if s.Key != home.Key && m <= reachM && c.covers(s.Cell) {
+				if s.Key != home.Key && m <= reachM && covers(s.Cell) {
 					found = append(found, neighbour{s, ring, m})
 				}
 			}); err != nil {
@@ -129,11 +130,14 @@ func (m *move) ask(s *neighbour, need, pack int) (units int, err error) {
 	if units == 0 {
 		return 0, nil
 	}
+	if ok, err := claimRoom(m.tx, s.Key, units, room); err != nil || !ok {
+		return 0, err
+	}
 	child, err := m.child(s, units)
 	if err != nil {
 		return 0, err
 	}
-	if ok, err := insertTask(m.tx, &child, room); err != nil || !ok {
+	if err := insertTask(m.tx, &child); err != nil {
 		return 0, err
 	}
 	_, err = insertPrompt(m.tx, child.Key, child.lead, Inbox, true)

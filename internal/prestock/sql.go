@@ -233,12 +233,8 @@ func loadTask(q db.Queryer, key int64) (Task, error) {
 	return list[0], nil
 }
 
-// insertTask keeps a new task if its store has room for it; room is what the shelf leaves for all
-// tasks together.
-func insertTask(tx *db.Tx, t *Task, room int) (ok bool, err error) {
-	if ok, err = claimRoom(tx, t.Store, t.holds(), room); err != nil || !ok {
-		return ok, err
-	}
+// insertTask keeps a new task whose room was claimed.
+func insertTask(tx *db.Tx, t *Task) error {
 	t.CreatedAt, t.UpdatedAt, t.Version = tx.Now(), tx.Now(), 1
 	n, err := tx.Exec(`INSERT INTO prestock_task (`+taskColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -248,12 +244,12 @@ func insertTask(tx *db.Tx, t *Task, room int) (ok bool, err error) {
 	if err == nil && n == 0 {
 		err = db.ErrAgain // another process planned the same meanwhile
 	}
-	return err == nil, err
+	return err
 }
 
-// saveTask writes t back over old and keeps the room on the shelf in step; unbounded when a task
-// takes no more than before. When another transaction changed the row meanwhile, the whole
-// function is run again.
+// saveTask writes t back over old and keeps the room on the shelf in step: room is what the shelf
+// leaves for all tasks together, and ok is false when t needs more. When another transaction
+// changed the row meanwhile, the whole function is run again.
 func saveTask(tx *db.Tx, old, t *Task, room int) (ok bool, err error) {
 	if ok, err = claimRoom(tx, t.Store, t.holds()-old.holds(), room); err != nil || !ok {
 		return ok, err

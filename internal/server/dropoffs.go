@@ -119,7 +119,7 @@ func (k *call) savePhoto() error {
 	if err := k.Dropoff.SavePhoto(ctx, k.who.Key, p); err != nil {
 		return err
 	}
-	return k.reply(http.StatusOK, map[string]any{"sha256": hex.EncodeToString(p.SHA256[:]), "width": p.Width, "height": p.Height, "bytes": len(p.JPEG)})
+	return k.reply(http.StatusCreated, map[string]any{"sha256": hex.EncodeToString(p.SHA256[:]), "width": p.Width, "height": p.Height, "bytes": len(p.JPEG)})
 }
 
 // uploads bounds the photos in memory: each may be 20 MiB before it is decoded.
@@ -219,8 +219,8 @@ func (k *call) recordDropoffs() error {
 	if err := k.decode(&in); err != nil {
 		return err
 	}
-	if len(in) > maxDropoffEvents {
-		return fault.InvalidField("", "too-many", "at most %d events at once", maxDropoffEvents)
+	if len(in) == 0 || len(in) > maxDropoffEvents {
+		return fault.InvalidField("", "out-of-range", "send 1 to %d events at once", maxDropoffEvents)
 	}
 	out := make([]dropoffResult, len(in))
 	var good []dropoff.Event

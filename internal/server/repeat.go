@@ -59,7 +59,16 @@ func (k *call) once(name string) error {
 		body = []byte{}
 	}
 	k.body = body
-	k.repeat = newRepeat(k.owner(), name, k.r.Method+" "+k.r.URL.Path+"?"+k.r.URL.RawQuery, body)
+	owner := k.owner()
+	if k.param("token") != "" {
+		// Customers have no key: what they say belongs to their order, while their link lives.
+		o, err := k.linked()
+		if err != nil {
+			return err
+		}
+		owner = o.Key
+	}
+	k.repeat = newRepeat(owner, name, k.r.Method+" "+k.r.URL.Path+"?"+k.r.URL.RawQuery, body)
 	return k.guard(k.repeat, func() error { return k.route.handle(k) })
 }
 

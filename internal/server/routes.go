@@ -54,7 +54,7 @@ func init() {
 	routes = []route{
 		{method: post, path: "/v1/stores", roles: network, handle: (*call).createStore},
 		{method: get, path: "/v1/stores", roles: network, handle: (*call).listStores},
-		{method: get, path: "/v1/stores/:id", roles: everyone, handle: (*call).getStore},
+		{method: get, path: "/v1/stores/:id", roles: shops, handle: (*call).getStore},
 		{method: patch, path: "/v1/stores/:id", roles: network, handle: (*call).updateStore},
 		{method: del, path: "/v1/stores/:id", roles: network, handle: (*call).deleteStore},
 		{method: post, path: "/v1/stores/:id/pause", roles: shops, handle: (*call).pauseStore, emptyBody: true},
@@ -75,7 +75,7 @@ func init() {
 		{method: get, path: "/v1/orders/:id/events", roles: everyone, handle: (*call).orderStory},
 		{method: post, path: "/v1/orders/:id/tracking-link/revoke", roles: senders, handle: (*call).renewLink, emptyBody: true},
 		{method: post, path: "/v1/order-batches", roles: sellers, handle: (*call).createOrders, kind: upload, limit: maxUpload},
-		{method: post, path: "/v1/quotes", roles: sellers, handle: (*call).quote},
+		{method: post, path: "/v1/quotes", roles: senders, handle: (*call).quote},
 
 		{method: get, path: "/v1/assignments", roles: shops, handle: (*call).listAssignments},
 		{method: post, path: "/v1/assignments/:id/accept", roles: shops, handle: (*call).acceptAssignment, emptyBody: true},

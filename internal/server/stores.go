@@ -114,10 +114,6 @@ func (k *call) wireStore(s *partner.Store) wireStore {
 	if w.Status == partner.Paused {
 		w.PausedUntil = stampOf(s.PausedUntil)
 	}
-	// A merchant sees where a store is and when it is open, not how to call it.
-	if k.who.Role == auth.RoleMerchant {
-		w.Phone = nil
-	}
 	return w
 }
 
@@ -245,10 +241,11 @@ func (k *call) listStores() error {
 	if f.After, f.Limit, err = k.page(); err != nil {
 		return err
 	}
-	f.Status = k.query("status")
-	if f.Status != "" && !partner.KnownStatus(f.Status) {
-		return fault.InvalidField("status", "unknown-value", "%q is not a status of a store", f.Status)
+	statuses, err := k.statuses(partner.KnownStatus)
+	if err != nil {
+		return err
 	}
+	f.Status = strings.Join(statuses, ",")
 	if c := k.query("h3_cell"); c != "" {
 		if f.Cell, err = geo.ParseCell(c); err != nil || f.Cell.Resolution() > geo.MatchRes {
 			return fault.InvalidField("h3_cell", "invalid", "an H3 cell of resolution 9 or coarser, as 15 hexadecimal digits")

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"time"
@@ -76,7 +77,7 @@ func (t *tracked) runnerAt() (geo.Point, time.Time, bool) {
 }
 
 // actions are what the customer may do now.
-func (t *tracked) actions() []string {
+func (t *tracked) actions(now time.Time) []string {
 	s := t.Order.Status
 	out := []string{}
 	if !s.Terminal() && !s.InCustody() {
@@ -85,8 +86,11 @@ func (t *tracked) actions() []string {
 	if t.canRetrieve() {
 		out = append(out, "retrieved")
 	}
-	if s == order.Delivered || s == order.Collected {
-		out = append(out, "dispute", "rating")
+	if disputable(&t.Order, now) {
+		out = append(out, "dispute")
+	}
+	if arrived(&t.Order) {
+		out = append(out, "rating")
 	}
 	return append(out, "messages")
 }
@@ -165,7 +169,7 @@ func (k *call) trackingOut(t *tracked) (wireTracking, error) {
 		return wireTracking{}, err
 	}
 	w := wireTracking{Status: o.Status, Reason: optional(o.Reason), Promise: period(o.Promise), Cell: cell.String(), Merchant: merchant,
-		Mode: o.Mode, Instructions: optional(o.Details.Instructions), Actions: t.actions(), UpdatedAt: stamp(o.UpdatedAt), ExpiresAt: stamp(o.LinkDies())}
+		Mode: o.Mode, Instructions: optional(o.Details.Instructions), Actions: t.actions(k.DB.Now()), UpdatedAt: stamp(o.UpdatedAt), ExpiresAt: stamp(o.LinkDies())}
 	if t.Store != nil && t.Assignment != nil && t.Assignment.Status != order.Offered {
 		w.StoreName = &t.Store.Name
 	}
@@ -229,14 +233,23 @@ func (k *call) setInstructions() error {
 	return k.replyTracking(k.Orders.SetInstructions(k.ctx, o.Key, *in.Instructions, in.Mode))
 }
 
-// remark notes what the customer said about an order that ended in one of the given ways.
-func (k *call) remark(kind string, data any, ended bool) error {
+// disputeLife is how long after the hand-over a delivery may be disputed.
+const disputeLife = 48 * time.Hour
+
+func arrived(o *order.Order) bool { return o.Status == order.Delivered || o.Status == order.Collected }
+
+func disputable(o *order.Order, now time.Time) bool {
+	return arrived(o) && o.EndedAt != nil && !now.After(o.EndedAt.Add(disputeLife))
+}
+
+// remark notes what the customer said about an order, once it may be said.
+func (k *call) remark(kind string, data any, may func(*order.Order) error) error {
 	o, err := k.linked()
+	if err == nil {
+		err = may(&o)
+	}
 	if err != nil {
 		return err
-	}
-	if ended && o.Status != order.Delivered && o.Status != order.Collected {
-		return fault.Refused("not-allowed-now", nil, "that can be said once the parcel is delivered")
 	}
 	return k.replyTracking(k.Orders.Remark(k.ctx, o.Key, kind, data))
 }
@@ -258,7 +271,12 @@ func (k *call) dispute() error {
 	if err := order.CheckText("/note", in.Note, 500); err != nil {
 		return err
 	}
-	return k.remark("disputed", map[string]string{"reason": in.Reason, "note": in.Note}, true)
+	return k.remark("disputed", map[string]string{"reason": in.Reason, "note": in.Note}, func(o *order.Order) error {
+		if !disputable(o, k.DB.Now()) {
+			return fault.Refused("not-allowed-now", nil, "a delivery can be disputed within %.0f hours after it", disputeLife.Hours())
+		}
+		return nil
+	})
 }
 
 func (k *call) rate() error {
@@ -275,7 +293,12 @@ func (k *call) rate() error {
 	if err := order.CheckText("/comment", in.Comment, 500); err != nil {
 		return err
 	}
-	return k.remark("rated", map[string]any{"stars": in.Stars, "comment": in.Comment}, true)
+	return k.remark("rated", map[string]any{"stars": in.Stars, "comment": in.Comment}, func(o *order.Order) error {
+		if !arrived(o) {
+			return fault.Refused("not-allowed-now", nil, "it can be rated once the parcel is there")
+		}
+		return nil
+	})
 }
 
 func (k *call) message() error {
@@ -302,20 +325,34 @@ func (k *call) message() error {
 	return k.reply(http.StatusCreated, map[string]any{"text": in.Text, "recorded_at": stamp(o.UpdatedAt)})
 }
 
-// trackingEvents tells that something changed; what, the client asks for itself.
+// trackingEvents shows the delivery at once, unless the client knows it up to some event, and after
+// each change. A link that dies meanwhile ends the stream.
 func (k *call) trackingEvents() error {
 	o, err := k.linked()
 	if err != nil {
 		return err
 	}
-	from := o.Chain.Last
+	from := o.Chain.Last - 1
 	if k.r.Header.Get("Last-Event-ID") != "" || k.query("after") != "" {
 		if from, err = k.resume(); err != nil {
 			return err
 		}
 	}
-	return k.stream(from, event.Filter{Subject: o.Key}, func(e event.Event) (frame, error) {
-		return frame{data: []byte(`{"type":"` + e.Type + `"}`)}, nil
+	return k.stream(from, event.Filter{Subject: o.Key}, func(event.Event) (frame, error) {
+		o, err := k.linked()
+		if err != nil {
+			return frame{}, errEnd
+		}
+		t, err := k.track(o)
+		if err != nil {
+			return frame{}, err
+		}
+		w, err := k.trackingOut(&t)
+		if err != nil {
+			return frame{}, err
+		}
+		data, err := json.Marshal(w)
+		return frame{data: data}, err
 	})
 }
 

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"doorstep/internal/server"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	// finishWithin bounds what was accepted before the signal; a process must be gone 10 s after it.
+	finishWithin = 8 * time.Second
+	stopWithin   = 9500 * time.Millisecond
+	refreshEvery = time.Second // how soon a store changed by another process is seen here
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	demo := false
+	cmd := &cobra.Command{Use: "serve", Short: "Answer the API and the pages until SIGTERM or SIGINT", Args: exactly(0),
+		RunE: a.with(func(ctx context.Context, c *config, _ []string) error {
+			n, err := a.start(ctx, c, demo)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "doorstep listening on %s\n", n.url)
+			if demo {
+				n.background.Go(func() { n.demo.live(n.ctx, n, a.out) })
+			}
+			select {
+			case <-ctx.Done():
+				return n.stop()
+			case err := <-n.failed:
+				return errors.Join(err, n.stop())
+			}
+		})}
+	cmd.Flags().BoolVar(&demo, "demo", false, "let a made-up city live here; refused on a database with merchants or stores of your own")
+	bind(cmd, asWritten, append(networkDefaults(), "listen", "metrics_listen", "public_url", "trusted_proxies", "max_streams")...)
+	return cmd
+}
+
+// node is a running server.
+type node struct {
+	server.Parts
+	url     string
+	srv     *server.Server
+	servers []*http.Server
+	failed  chan error // a listener that broke
+	demo    *demo      // nil: none
+
+	ctx        context.Context // of what runs in the background
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+}
+
+// start listens, opens the database, and returns a node that takes traffic. Connections that come
+// in between wait.
+func (a *app) start(ctx context.Context, c *config, withDemo bool) (_ *node, err error) {
+	var undo []func() error
+	defer func() {
+		for i := len(undo); err != nil && i > 0; i-- {
+			_ = undo[i-1]()
+		}
+	}()
+	log := a.logger(c)
+	api, err := listen(c.Listen, "--listen")
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, api.Close)
+	d, err := a.openDB(ctx, c, log, true)
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, d.Close)
+	n := &node{url: urlOf(api), failed: make(chan error, 2)}
+	if n.Parts, err = assemble(ctx, d, c.Stores, log); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() error { n.Events.Close(); return nil })
+	o := server.Options{PublicURL: c.PublicURL, Version: version(), MaxStreams: c.MaxStreams, TrustedProxies: c.TrustedProxies}
+	if withDemo {
+		if n.demo, err = newDemo(ctx, n.Parts); err != nil {
+			return nil, err
+		}
+		o.Demo = n.demo.links
+	}
+	n.srv = server.New(n.Parts, o)
+	if c.MetricsListen != "" {
+		l, err := listen(c.MetricsListen, "--metrics-listen")
+		if err != nil {
+			return nil, err
+		}
+		log.Info("metrics", "url", urlOf(l)+"/metrics")
+		n.serve(l, &http.Server{Handler: n.srv.Metrics(), ReadHeaderTimeout: 5 * time.Second})
+	}
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	n.background.Go(n.followStores)
+	n.Jobs.Wake(retryJob) // what waited while nobody ran
+	n.Jobs.Start(n.ctx)
+	n.serve(api, n.srv.HTTP())
+	n.srv.Ready()
+	log.Info("serving", "url", n.url, "engine", d.Engine(), "stores", n.Match.Stores(), "version", o.Version)
+	return n, nil
+}
+
+func (n *node) serve(l net.Listener, s *http.Server) {
+	n.servers = append(n.servers, s)
+	go func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			n.failed <- err
+		}
+	}()
+}
+
+// followStores takes over what other processes change about stores. It is no job: every process
+// has an index of its own.
+func (n *node) followStores() {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := n.Match.Refresh(n.ctx)
+		if err != nil && !failing && n.ctx.Err() == nil {
+			n.Log.Error("changes of stores could not be read", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// stop finishes what was accepted: requests and jobs first, then the log's readers, then the
+// database.
+func (n *node) stop() error {
+	n.Log.Info("stopping")
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+		defer cancel()
+		n.cancel()
+		n.srv.Drain()
+		var all sync.WaitGroup
+		all.Go(func() {
+			if n.Jobs.Stop(ctx) != nil {
+				n.Log.Warn("a job was interrupted; it is due again")
+			}
+		})
+		for _, s := range n.servers {
+			all.Go(func() {
+				if s.Shutdown(ctx) != nil {
+					n.Log.Warn("requests that took too long were cut off")
+					_ = s.Close()
+				}
+			})
+		}
+		all.Wait()
+		n.background.Wait()
+		n.Events.Close()
+		done <- n.DB.Close()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stopWithin):
+		return errors.New("stopping took too long and was given up; what was answered is kept")
+	}
+}
+
+// listen opens a TCP address, and names a way out when somebody else has it.
+func listen(addr, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err == nil {
+		return l, nil
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	nr, _ := strconv.Atoi(port)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("port %s is in use: try %s %s", port, flag, net.JoinHostPort(host, strconv.Itoa(nr%65535+1)))
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("port %s may not be used by this user: try %s %s", port, flag, net.JoinHostPort(host, strconv.Itoa(nr+8000)))
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s is no address of this machine: try %s %s", host, flag, net.JoinHostPort("127.0.0.1", port))
+	}
+	return nil, fmt.Errorf("%s %s: %w", flag, addr, err)
+}
+
+// urlOf is where a browser on this machine finds l.
+func urlOf(l net.Listener) string {
+	a := l.Addr().(*net.TCPAddr)
+	host := a.IP.String()
+	if a.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(a.Port))
+}

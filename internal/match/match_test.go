@@ -1,0 +1,254 @@
+package match_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"doorstep/geo"
+	"doorstep/internal/db"
+	"doorstep/internal/db/dbtest"
+	"doorstep/internal/match"
+	"doorstep/internal/order"
+	"doorstep/internal/partner"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// town is a database with stores and a book that places orders.
+type town struct {
+	db     *db.DB
+	stores *partner.Book
+	book   *match.Book
+	clock  *dbtest.Clock
+}
+
+func newTown(t testing.TB, e db.Engine) *town {
+	t.Helper()
+	clock := dbtest.NewClock(noon)
+	w := &town{db: dbtest.Open(t, e, db.Options{Clock: clock.Now}), clock: clock}
+	w.stores = partner.NewBook(w.db, partner.StandardDefaults())
+	w.book = w.open(t)
+	return w
+}
+
+func (w *town) open(t testing.TB) *match.Book {
+	t.Helper()
+	b, err := match.NewBook(context.Background(), w.db, w.stores, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func p[T any](v T) *T { return &v }
+
+func (w *town) store(t testing.TB, in partner.Input) partner.Store {
+	t.Helper()
+	s, _, err := w.stores.Create(context.Background(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func draft(at geo.Point) order.Draft {
+	return order.Draft{Dropoff: at, Recipient: order.Recipient{Name: "x", Phone: "+254712345678"}, Undeliver: "return"}
+}
+
+// oracle is the same decision made slowly: every store looked at, with its own books.
+type oracle struct {
+	stores []partner.Store
+	used   map[string]int
+	stock  map[string]int
+}
+
+func (o *oracle) choose(d order.Draft, begin time.Time) (best *partner.Store, metres float64) {
+	metres = math.Inf(1)
+	for i := range o.stores {
+		s := &o.stores[i]
+		m := geo.DistanceM(d.Dropoff, s.Location)
+		switch {
+		case m > float64(s.ServiceRadiusM) || d.RadiusM > 0 && m > float64(d.RadiusM):
+			continue
+		case !s.OpenAt(begin) || !s.AcceptingOrders(begin):
+			continue
+		case o.used[fmt.Sprint(s.Key, s.SlotAt(begin))] >= s.OrdersPerSlot:
+			continue
+		case m >= metres:
+			continue
+		}
+		missing := false
+		for _, it := range d.Items {
+			missing = missing || o.stock[fmt.Sprint(s.Key, it.SKU)] < it.Quantity
+		}
+		if !missing {
+			best, metres = s, m
+		}
+	}
+	if best != nil {
+		o.used[fmt.Sprint(best.Key, best.SlotAt(begin))]++
+		for _, it := range d.Items {
+			o.stock[fmt.Sprint(best.Key, it.SKU)] -= it.Quantity
+		}
+	}
+	return best, metres
+}
+
+// A crowded town with hours, slots, shelves and two radii: every answer is what brute force says,
+// also for a book that was opened on the database in the middle.
+func TestPlacingEqualsBruteForce(t *testing.T) {
+	for _, e := range []db.Engine{db.SQLite, db.Postgres} {
+		t.Run(string(e), func(t *testing.T) {
+			w := newTown(t, e)
+			rng := rand.New(rand.NewPCG(7, 11))
+			near := func() geo.Point {
+				return geo.Point{Lat: -1.29 + rng.NormFloat64()*.02, Lng: 36.8 + rng.NormFloat64()*.02}
+			}
+			hours := []string{"", "Mo-Su 08:00-20:00", "Mo-Fr 18:00-02:00", "Mo-Su 11:00-13:00,15:00-16:00", "off"}
+			o := &oracle{used: map[string]int{}, stock: map[string]int{}}
+			for i := range 120 {
+				s := w.store(t, partner.Input{Name: p(fmt.Sprint("s", i)), Lat: p(near().Lat), Lng: p(near().Lng), TimeZone: p("Africa/Nairobi"),
+					OpeningHours: p(hours[rng.IntN(len(hours))]), ServiceRadiusM: p(500 + rng.IntN(5000)),
+					SlotMinutes: p([]int{15, 60, 1440}[rng.IntN(3)]), OrdersPerSlot: p(rng.IntN(6))})
+				for _, sku := range []string{"milk", "rice"} {
+					n := rng.IntN(6)
+					if _, err := w.stores.SetStock(context.Background(), s.Key, []partner.Count{{SKU: sku, OnHand: n}}); err != nil {
+						t.Fatal(err)
+					}
+					o.stock[fmt.Sprint(s.Key, sku)] = n
+				}
+				o.stores = append(o.stores, s)
+			}
+			served := 0
+			for i := range 600 {
+				d := draft(near())
+				if rng.IntN(3) == 0 {
+					d.RadiusM = 300 + rng.IntN(3000)
+				}
+				if rng.IntN(2) == 0 {
+					d.Items = []order.Item{{SKU: "milk", Quantity: 1 + rng.IntN(2)}, {SKU: "rice", Quantity: 1}}[:1+rng.IntN(2)]
+				}
+				begin := w.clock.Now()
+				if rng.IntN(2) == 0 {
+					begin = begin.Add(time.Duration(rng.IntN(48*60)) * time.Minute)
+					d.Window = &order.Span{From: begin, To: begin.Add(2 * time.Hour)}
+				}
+				want, metres := o.choose(d, begin)
+				got, err := w.book.Place(context.Background(), 1, d, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch {
+				case want == nil && got.Store == nil:
+				case want == nil || got.Store == nil:
+					t.Fatalf("order %d: brute force says %v, got %v (%s)", i, want, got.Store, got.Order.Reason)
+				case geo.DistanceM(d.Dropoff, got.Store.Location) != metres:
+					t.Fatalf("order %d: brute force goes %.3f m to %s, got %s", i, metres, want.Name, got.Store.Name)
+				default:
+					served++
+				}
+				if i == 300 {
+					w.book = w.open(t) // a restart: the index comes from the rows
+				}
+				w.clock.Advance(time.Duration(rng.IntN(4)) * time.Minute)
+			}
+			if served < 150 {
+				t.Errorf("only %d of 600 orders were served: the town is too poor to test anything", served)
+			}
+			w.balanced(t)
+		})
+	}
+}
+
+// balanced holds the counters against the assignments they stand for.
+func (w *town) balanced(t *testing.T) {
+	t.Helper()
+	var off int
+	err := w.db.Read(context.Background()).Get(&off, `SELECT count(*) FROM (
+		SELECT u.store_key, u.slot FROM slot_use u LEFT JOIN assignment a
+			ON a.store_key = u.store_key AND a.slot = u.slot AND a.status IN ('offered', 'accepted', 'completed')
+		GROUP BY u.store_key, u.slot, u.used HAVING count(a.key) <> u.used) x`)
+	if err != nil || off != 0 {
+		t.Errorf("%d slots whose used units are not their assignments (%v)", off, err)
+	}
+	if err := w.db.Read(context.Background()).Get(&off, `SELECT count(*) FROM stock WHERE reserved > on_hand OR reserved < 0`); err != nil || off != 0 {
+		t.Errorf("%d oversold shelves (%v)", off, err)
+	}
+}
+
+// Two processes on one database: each has its own idea of what is left, the database has the last
+// word.
+func TestTwoProcessesNeverOverrunTogether(t *testing.T) {
+	for _, e := range []db.Engine{db.SQLite, db.Postgres} {
+		t.Run(string(e), func(t *testing.T) {
+			w := newTown(t, e)
+			s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(30)})
+			if _, err := w.stores.SetStock(context.Background(), s.Key, []partner.Count{{SKU: "milk", OnHand: 20}}); err != nil {
+				t.Fatal(err)
+			}
+			books := []*match.Book{w.open(t), w.open(t)}
+			d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+			var mu sync.Mutex
+			count := map[string]int{}
+			var wg sync.WaitGroup
+			for i := range 80 {
+				wg.Go(func() {
+					d := d
+					if i%2 == 0 {
+						d.Items = []order.Item{{SKU: "milk", Quantity: 1}}
+					}
+					got, err := books[i%4/2].Place(context.Background(), 1, d, nil)
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					count[string(got.Order.Status)]++
+				})
+			}
+			wg.Wait()
+			if count["confirmed"] != 30 {
+				t.Errorf("30 units gave %v", count)
+			}
+			w.balanced(t)
+			// What another process does to stores reaches this one.
+			if _, err := books[0].Quote(context.Background(), d); err != nil {
+				t.Fatal(err)
+			}
+			other := partner.NewBook(w.db, partner.StandardDefaults())
+			if _, _, err := other.Create(context.Background(), partner.Input{Name: p("new"), Lat: p(-1.291), Lng: p(36.8)}); err != nil {
+				t.Fatal(err)
+			}
+			if err := books[0].Refresh(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if q, err := books[0].Quote(context.Background(), d); err != nil || q.Store == nil || q.Store.Name != "new" {
+				t.Errorf("the other process's store: %+v, %v", q, err)
+			}
+		})
+	}
+}
+
+// A failed transaction leaves nothing reserved, in rows or in memory.
+func TestAFailureGivesEverythingBack(t *testing.T) {
+	w := newTown(t, db.SQLite)
+	s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(1)})
+	d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+	for range 3 {
+		if _, err := w.book.Place(context.Background(), 1, d, func(*db.Tx, match.Placed) error { panic("the answer could not be stored") }); err == nil {
+			t.Fatal("a failed order was acknowledged")
+		}
+	}
+	got, err := w.book.Place(context.Background(), 1, d, nil)
+	if err != nil || got.Store == nil || got.Store.Key != s.Key {
+		t.Errorf("the only unit is gone: %+v %v", got, err)
+	}
+	w.balanced(t)
+}

@@ -1,0 +1,105 @@
+package order_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"doorstep/internal/fault"
+	"doorstep/internal/order"
+)
+
+// The table of moves as product.md writes it down; the code must agree line by line.
+const drawing = `
+created: confirmed unassignable cancelled
+unassignable: confirmed cancelled
+confirmed: ready_for_pickup created cancelled
+ready_for_pickup: picked_up received_at_store created cancelled
+picked_up: enroute_to_dropoff ready_for_pickup
+enroute_to_dropoff: arrived_at_dropoff attempt_failed
+arrived_at_dropoff: delivered attempt_failed
+attempt_failed: enroute_to_dropoff ready_for_pickup received_at_store enroute_to_return
+received_at_store: collected picked_up enroute_to_return
+enroute_to_return: returned
+delivered:
+collected:
+returned:
+cancelled:`
+
+func TestMovesAreThoseOfTheDrawing(t *testing.T) {
+	allowed := map[order.Status][]string{}
+	for _, line := range strings.Split(strings.TrimSpace(drawing), "\n") {
+		from, to, _ := strings.Cut(line, ":")
+		allowed[order.Status(from)] = strings.Fields(to)
+	}
+	for from, tos := range allowed {
+		if !from.Known() || from.Terminal() != (len(tos) == 0) {
+			t.Errorf("%s: known %v, terminal %v", from, from.Known(), from.Terminal())
+		}
+		for to := range allowed {
+			err := from.Check(to)
+			if slices.Contains(tos, string(to)) {
+				if err != nil {
+					t.Errorf("%s to %s: %v", from, to, err)
+				}
+				continue
+			}
+			f := fault.As(err)
+			if f == nil || f.Kind != fault.Conflict || !slices.Equal(f.Allowed, tos) && len(tos)+len(f.Allowed) > 0 {
+				t.Errorf("%s to %s: %v, allowed %v", from, to, err, f)
+			}
+		}
+	}
+	if fault.Code(order.PickedUp.Check(order.Cancelled)) != "in_custody" {
+		t.Error("cancelling a parcel on its way must say why not")
+	}
+	if order.Status("lost").Known() {
+		t.Error("an unknown status is known")
+	}
+}
+
+func TestThePromiseFollowsTheClock(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	o := order.Order{}
+	if p, ok := o.PromiseAt(now); !ok || !p.From.Equal(now) || p.To.Sub(p.From) != 2*time.Hour {
+		t.Errorf("as soon as possible: %v %v", p, ok)
+	}
+	o.Window = &order.Span{From: now.Add(time.Hour), To: now.Add(3 * time.Hour)}
+	for _, c := range []struct {
+		at   time.Duration
+		from time.Duration
+		ok   bool
+	}{{0, time.Hour, true}, {2 * time.Hour, 2 * time.Hour, true}, {3 * time.Hour, 0, false}} {
+		p, ok := o.PromiseAt(now.Add(c.at))
+		if ok != c.ok || ok && !p.From.Equal(now.Add(c.from)) {
+			t.Errorf("after %s: %v %v", c.at, p, ok)
+		}
+	}
+}
+
+func TestALinkDiesAfterTheOrder(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	o := order.Order{CreatedAt: now, LinkVersion: 2}
+	day := 24 * time.Hour
+	if !o.LinkAlive(2, now.Add(100*day)) || o.LinkAlive(1, now) || o.LinkAlive(2, now.Add(181*day)) {
+		t.Error("while it is open")
+	}
+	ended := now.Add(day)
+	o.EndedAt = &ended
+	if !o.LinkAlive(2, ended.Add(29*day)) || o.LinkAlive(2, ended.Add(31*day)) {
+		t.Error("after it ended")
+	}
+}
+
+func TestADraftsHashIsItsContent(t *testing.T) {
+	a := order.Draft{ExternalID: "A", Items: []order.Item{{SKU: "x", Quantity: 1}}}
+	b := a
+	if a.Hash() != b.Hash() || a.Hash() == "" {
+		t.Error("equal drafts differ")
+	}
+	b.Items = []order.Item{{SKU: "x", Quantity: 2}}
+	if a.Hash() == b.Hash() {
+		t.Error("different drafts are alike")
+	}
+}
