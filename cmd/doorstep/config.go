@@ -271,6 +271,12 @@ func bind(cmd *cobra.Command, spell func(string) string, names ...string) {
 	}
 }
 
+// commonSettings are flags of every command, serverSettings those of serve.
+var (
+	commonSettings = []string{"db", "log_level", "log_format"}
+	serverSettings = []string{"listen", "metrics_listen", "public_url", "trusted_proxies", "max_streams"}
+)
+
 // networkDefaults are the settings that stores inherit.
 func networkDefaults() (names []string) {
 	for _, s := range settings {
@@ -333,12 +339,6 @@ func (a *app) configShowCommand() *cobra.Command {
 				}
 			})
 		})}
-	var names []string
-	for _, s := range settings {
-		if cmd.Flag(asWritten(s.name)) == nil {
-			names = append(names, s.name)
-		}
-	}
-	bind(cmd, asWritten, names...)
+	bind(cmd, asWritten, append(networkDefaults(), serverSettings...)...)
 	return cmd
 }

@@ -117,7 +117,7 @@ func (d *demo) announce(url string, city sim.City, out io.Writer) {
 	for _, k := range d.keys {
 		fmt.Fprintf(&b, "  %-10s  %s\n", k[0], k[1])
 	}
-	fmt.Fprintf(&b, "Try:\n  curl %s/v1/orders?limit=3 -H 'Authorization: Bearer %s'\n", url, d.keys[0][1])
+	fmt.Fprintf(&b, "Try:\n  curl '%s/v1/orders?limit=3' -H 'Authorization: Bearer %s'\n", url, d.keys[0][1])
 	_, _ = io.WriteString(out, b.String())
 }
 

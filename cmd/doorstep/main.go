@@ -60,7 +60,7 @@ func (a *app) root() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().String("config", "", "settings `FILE` (TOML); default doorstep.toml here, if there is one")
-	bind(root, asWritten, "db", "log_level", "log_format")
+	bind(root, asWritten, commonSettings...)
 	return root
 }
 

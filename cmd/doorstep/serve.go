@@ -43,7 +43,7 @@ func (a *app) serveCommand() *cobra.Command {
 			}
 		})}
 	cmd.Flags().BoolVar(&demo, "demo", false, "let a made-up city live here; refused on a database with merchants or stores of your own")
-	bind(cmd, asWritten, append(networkDefaults(), "listen", "metrics_listen", "public_url", "trusted_proxies", "max_streams")...)
+	bind(cmd, asWritten, append(networkDefaults(), serverSettings...)...)
 	return cmd
 }
 
@@ -178,7 +178,16 @@ func (n *node) stop() error {
 	}
 }
 
-// listen opens a TCP address, and names a way out when somebody else has it.
+// addressError says what to do about an address that cannot be listened on.
+type addressError struct {
+	advice string
+	cause  error
+}
+
+func (e *addressError) Error() string { return e.advice }
+func (e *addressError) Unwrap() error { return e.cause }
+
+// listen opens a TCP address, and names a way out when that is not possible.
 func listen(addr, flag string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err == nil {
@@ -186,15 +195,16 @@ func listen(addr, flag string) (net.Listener, error) {
 	}
 	host, port, _ := net.SplitHostPort(addr)
 	nr, _ := strconv.Atoi(port)
+	advice := fmt.Sprintf("%s %s: %v", flag, addr, err)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("port %s is in use: try %s %s", port, flag, net.JoinHostPort(host, strconv.Itoa(nr%65535+1)))
+		advice = fmt.Sprintf("port %s is in use: try %s %s", port, flag, net.JoinHostPort(host, strconv.Itoa(nr%65535+1)))
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("port %s may not be used by this user: try %s %s", port, flag, net.JoinHostPort(host, strconv.Itoa(nr+8000)))
+		advice = fmt.Sprintf("port %s is not for this user: try %s %s", port, flag, net.JoinHostPort(host, strconv.Itoa(nr+8000)))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("%s is no address of this machine: try %s %s", host, flag, net.JoinHostPort("127.0.0.1", port))
+		advice = fmt.Sprintf("%s is no address of this machine: try %s %s", host, flag, net.JoinHostPort("127.0.0.1", port))
 	}
-	return nil, fmt.Errorf("%s %s: %w", flag, addr, err)
+	return nil, &addressError{advice, err}
 }
 
 // urlOf is where a browser on this machine finds l.

@@ -9,6 +9,7 @@ import (
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
 	"doorstep/internal/ident"
+	"doorstep/internal/partner"
 )
 
 const (
@@ -67,7 +68,7 @@ func (b *Book) Decline(ctx context.Context, task int64, reason string) (Task, er
 }
 
 func (b *Book) answer(ctx context.Context, key int64, committed int, reason string) (Task, error) {
-	return b.change(ctx, key, func(m *move) error {
+	return b.change(ctx, newTown(b.stores), key, func(m *move) error {
 		if err := m.mayAnswer(committed); err != nil || m.answered(committed) {
 			return err
 		}
@@ -87,12 +88,12 @@ type move struct {
 
 // change loads a task, has f change it through the methods of move, and saves it. Who might step
 // in is looked up before, so that the writer is not held meanwhile.
-func (b *Book) change(ctx context.Context, key int64, f func(*move) error) (t Task, err error) {
+func (b *Book) change(ctx context.Context, w *town, key int64, f func(*move) error) (t Task, err error) {
 	before, err := loadTask(b.db.Read(ctx), key)
 	if err != nil {
 		return Task{}, err
 	}
-	next, err := b.neighbours(ctx, &before)
+	next, err := b.neighbours(ctx, w, &before)
 	if err != nil {
 		return Task{}, err
 	}
@@ -121,11 +122,11 @@ func (b *Book) change(ctx context.Context, key int64, f func(*move) error) (t Ta
 func (m *move) save() error {
 	room := unbounded
 	if m.holds() > m.old.holds() {
-		s, err := storeOf(m.tx, m.Store)
+		s, err := partner.LoadTx(m.tx, m.Store)
 		if err != nil {
 			return err
 		}
-		if room, err = roomAt(m.tx, &s); err != nil {
+		if room, err = roomAt(m.tx, s.Key, s.ShelfUnits); err != nil {
 			return err
 		}
 	}
@@ -222,7 +223,7 @@ func (b *Book) Stocked(ctx context.Context, task int64, counted int) (Task, erro
 	if counted < 0 || counted > maxCounted {
 		return Task{}, fault.InvalidField("/counted_quantity", "out-of-range", "0 to %d", maxCounted)
 	}
-	return b.change(ctx, task, func(m *move) error {
+	return b.change(ctx, newTown(b.stores), task, func(m *move) error {
 		if m.Counted != nil && *m.Counted == counted {
 			return nil
 		}

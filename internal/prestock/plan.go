@@ -361,11 +361,11 @@ func (p *plan) writeOne(tx *db.Tx, ch change) (ok bool, err error) {
 	}
 	room := unbounded
 	if ch.next.Asked > ch.old.Asked {
-		s, err := storeOf(tx, ch.next.Store)
+		s, err := partner.LoadTx(tx, ch.next.Store)
 		if err != nil {
 			return false, err
 		}
-		if room, err = roomAt(tx, &s); err != nil {
+		if room, err = roomAt(tx, s.Key, s.ShelfUnits); err != nil {
 			return false, err
 		}
 	}

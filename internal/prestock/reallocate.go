@@ -5,9 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"doorstep/geo"
-	"doorstep/internal/db"
 	"doorstep/internal/partner"
 )
 
@@ -18,15 +18,54 @@ const (
 	maxSeen  = 200    // stores that are looked at
 )
 
+// shop is what asking a store needs to know of it.
+type shop struct {
+	key   int64
+	at    geo.Point
+	cell  geo.Cell // resolution geo.MatchRes
+	shelf int      // units; 0: not known
+}
+
+// town remembers the active stores of the cells it was asked for, so that a sweep over many tasks
+// reads each cell once. What it says may be a little old; room is claimed in the database.
+type town struct {
+	stores *partner.Book
+	mu     sync.Mutex
+	cells  map[geo.Cell][]shop
+}
+
+func newTown(stores *partner.Book) *town { return &town{stores: stores, cells: map[geo.Cell][]shop{}} }
+
+// active are the active stores in a cell of resolution geo.IndexRes.
+func (w *town) active(ctx context.Context, cell geo.Cell) ([]shop, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	shops, known := w.cells[cell]
+	filter := partner.Filter{Status: partner.Active, Cell: cell, Limit: maxSeen}
+	for more := !known; more; {
+		list, further, err := w.stores.List(ctx, filter)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range list {
+			shops = append(shops, shop{s.Key, s.Location, s.Cell, s.ShelfUnits})
+			filter.After = s.Key
+		}
+		more = further
+	}
+	w.cells[cell] = shops
+	return shops, nil
+}
+
 // neighbour is a store that may step in.
 type neighbour struct {
-	partner.Store
+	shop
 	ring, metres int
 }
 
 // neighbours are the active stores of the campaign around t's store, ring by ring of cells and by
 // distance within a ring. Nobody steps in for a task that cannot leave a shortfall any more.
-func (b *Book) neighbours(ctx context.Context, t *Task) ([]neighbour, error) {
+func (b *Book) neighbours(ctx context.Context, w *town, t *Task) ([]neighbour, error) {
 	q := b.db.Read(ctx)
 	if t.Unallocated()+t.Committed < 1 {
 		return nil, nil
@@ -35,7 +74,7 @@ func (b *Book) neighbours(ctx context.Context, t *Task) ([]neighbour, error) {
 	if err != nil || !c.running(b.db.Now()) {
 		return nil, err
 	}
-	home, err := storeOf(q, t.Store)
+	home, err := partner.LoadTx(q, t.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -48,41 +87,24 @@ func (b *Book) neighbours(ctx context.Context, t *Task) ([]neighbour, error) {
 	for ring, done := 0, 0; ring <= rings && len(found) < maxSeen; ring++ {
 		disk := geo.Disk(center, ring)
 		for _, cell := range disk[done:] {
-			if err := b.eachActive(ctx, cell, func(s partner.Store) {
-				m := int(geo.DistanceM(home.Location, s.Location))
-				if s.Key != home.Key && m <= reachM && covers(s.Cell) {
+			shops, err := w.active(ctx, cell)
+			if err != nil {
+				return nil, err
+			}
+			for _, s := range shops {
+				m := int(geo.DistanceM(home.Location, s.at))
+				if s.key != home.Key && m <= reachM && covers(s.cell) {
 					found = append(found, neighbour{s, ring, m})
 				}
-			}); err != nil {
-				return nil, err
 			}
 		}
 		done = len(disk)
 	}
 	slices.SortFunc(found, func(a, b neighbour) int {
-		return cmp.Or(cmp.Compare(a.ring, b.ring), cmp.Compare(a.metres, b.metres), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(a.ring, b.ring), cmp.Compare(a.metres, b.metres), cmp.Compare(a.key, b.key))
 	})
 	return found[:min(len(found), maxSeen)], nil
 }
-
-func (b *Book) eachActive(ctx context.Context, cell geo.Cell, f func(partner.Store)) error {
-	filter := partner.Filter{Status: partner.Active, Cell: cell, Limit: maxSeen}
-	for {
-		list, more, err := b.stores.List(ctx, filter)
-		if err != nil {
-			return err
-		}
-		for _, s := range list {
-			f(s)
-		}
-		if !more {
-			return nil
-		}
-		filter.After = list[len(list)-1].Key
-	}
-}
-
-func storeOf(q db.Queryer, key int64) (partner.Store, error) { return partner.LoadTx(q, key) }
 
 // reallocate asks the next stores for what m leaves unallocated, in whole case packs, while the
 // campaign runs. What finds no room stays unallocated.
@@ -114,15 +136,15 @@ func (m *move) reallocate() error {
 
 // ask prompts a neighbour for up to need units, as many as its shelf has room for.
 func (m *move) ask(s *neighbour, need, pack int) (units int, err error) {
-	may, err := m.mayAsk(s.Key)
+	may, err := m.mayAsk(s.key)
 	if err != nil || !may {
 		return 0, err
 	}
-	room, err := roomAt(m.tx, &s.Store)
+	room, err := roomAt(m.tx, s.key, s.shelf)
 	if err != nil {
 		return 0, err
 	}
-	used, err := claimed(m.tx, s.Key)
+	used, err := claimed(m.tx, s.key)
 	if err != nil {
 		return 0, err
 	}
@@ -130,7 +152,7 @@ func (m *move) ask(s *neighbour, need, pack int) (units int, err error) {
 	if units == 0 {
 		return 0, nil
 	}
-	if ok, err := claimRoom(m.tx, s.Key, units, room); err != nil || !ok {
+	if ok, err := claimRoom(m.tx, s.key, units, room); err != nil || !ok {
 		return 0, err
 	}
 	child, err := m.child(s, units)
@@ -175,11 +197,11 @@ func (m *move) child(s *neighbour, units int) (Task, error) {
 	if !ok {
 		lead = 0 // asked between the leads, by nobody's clock
 	}
-	cell, err := geo.Parent(s.Cell, geo.DemandRes)
+	cell, err := geo.Parent(s.cell, geo.DemandRes)
 	if err != nil {
 		return Task{}, err
 	}
-	t := Task{Key: m.tx.NewKey(), Campaign: c.Key, Store: s.Key, Cell: cell, SKU: m.SKU, Parent: m.Key, Asked: units,
+	t := Task{Key: m.tx.NewKey(), Campaign: c.Key, Store: s.key, Cell: cell, SKU: m.SKU, Parent: m.Key, Asked: units,
 		Status: Prompted, HoldUntil: c.EndsAt, lead: lead,
 		ReasonText: fmt.Sprintf("A store %s away cannot have all its units for %s ready; please take %d of them.", distance(s.metres), c.Name, units)}
 	t.AckDeadline, t.StockDeadline = deadlines(now, c.StartsAt, c.EndsAt, c.shortest())

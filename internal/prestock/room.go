@@ -45,12 +45,12 @@ func claimed(q db.Queryer, store int64) (int, error) {
 	return units[0], nil
 }
 
-// roomAt is roomOf the store as q sees it.
-func roomAt(q db.Queryer, s *partner.Store) (int, error) {
-	if s.ShelfUnits == 0 {
+// roomAt is roomOf a store as q sees its stock.
+func roomAt(q db.Queryer, store int64, shelfUnits int) (int, error) {
+	if shelfUnits == 0 {
 		return unbounded, nil
 	}
-	lines, err := partner.StockOf(q, s.Key)
+	lines, err := partner.StockOf(q, store)
 	if err != nil {
 		return 0, err
 	}
@@ -58,5 +58,5 @@ func roomAt(q db.Queryer, s *partner.Store) (int, error) {
 	for _, l := range lines {
 		onHand += l.OnHand
 	}
-	return roomOf(s.ShelfUnits, onHand), nil
+	return roomOf(shelfUnits, onHand), nil
 }

@@ -200,14 +200,14 @@ func (b *Book) LapseDue(ctx context.Context) (int, error) { return b.endDue(ctx,
 const sweepers = 16
 
 func (b *Book) endDue(ctx context.Context, condition string) (int, error) {
-	done := 0
+	done, w := 0, newTown(b.stores)
 	for {
 		var keys []int64
 		if err := b.db.Read(ctx).Select(&keys, `SELECT key FROM prestock_task WHERE `+condition+` ORDER BY key LIMIT ?`,
 			b.db.Now().UnixMilli(), chunk); err != nil {
 			return done, err
 		}
-		n, err := b.each(keys, func(key int64) (bool, error) { return b.end(ctx, key) })
+		n, err := b.each(keys, func(key int64) (bool, error) { return b.end(ctx, w, key) })
 		done += n
 		// Nothing done although something is due: somebody else does it at this moment.
 		if err != nil || n == 0 {
@@ -217,8 +217,8 @@ func (b *Book) endDue(ctx context.Context, condition string) (int, error) {
 }
 
 // end brings an overdue task to its end; false when it was not overdue any more.
-func (b *Book) end(ctx context.Context, key int64) (done bool, err error) {
-	_, err = b.change(ctx, key, func(m *move) error {
+func (b *Book) end(ctx context.Context, w *town, key int64) (done bool, err error) {
+	_, err = b.change(ctx, w, key, func(m *move) error {
 		done = true
 		switch m.overdue(m.tx.Now()) {
 		case m.Status:

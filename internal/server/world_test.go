@@ -214,6 +214,9 @@ func (a *answer) fits(req *http.Request, body []byte) {
 	if err != nil {
 		return // wrong on purpose: there is no such path
 	}
+	if a.status < 400 {
+		answered.Store(route.Operation.OperationID, true)
+	}
 	in := &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, MultiError: true}}
 	if a.status < 300 && req.Header.Get("Content-Type") != "image/jpeg" {

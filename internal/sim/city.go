@@ -353,13 +353,13 @@ func holdFair(ctx context.Context, c *Client, city City, now time.Time) error {
 		}
 	}
 	if fair.Status == "draft" {
-		if err := c.do(ctx, "/v1/campaigns/"+fair.ID+"/plan", nil); err != nil {
+		if err := c.Post(ctx, "/v1/campaigns/"+fair.ID+"/plan", nil); err != nil {
 			return err
 		}
 		fair.Status = "planned"
 	}
 	if fair.Status == "planned" {
-		return c.do(ctx, "/v1/campaigns/"+fair.ID+"/approve", nil)
+		return c.Post(ctx, "/v1/campaigns/"+fair.ID+"/approve", nil)
 	}
 	return nil
 }

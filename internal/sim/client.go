@@ -188,8 +188,8 @@ func post[T any](ctx context.Context, c *Client, path string, in any) (T, error)
 	return out, err
 }
 
-// do posts where the answer does not matter.
-func (c *Client) do(ctx context.Context, path string, in any) error {
+// Post sends in as JSON, or no body for nil, where the answer does not matter.
+func (c *Client) Post(ctx context.Context, path string, in any) error {
 	return c.sendJSON(ctx, request{method: http.MethodPost, path: path}, in, nil)
 }
 

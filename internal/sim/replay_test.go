@@ -3,10 +3,14 @@ package sim_test
 import (
 	"context"
 	"io"
+	"iter"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,6 +105,164 @@ func TestRecordedOrdersGoWhereBruteForceSendsThem(t *testing.T) {
 		t.Log("\n" + report.String())
 		if err := report.Err(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// hurry is a city in which a minute passes in a tenth of a second.
+func hurry(t *testing.T, url, admin string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- sim.Run(ctx, sim.Options{BaseURL: url, AdminKey: admin, OrdersPerMinute: 1200, Speed: 600, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	}()
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// until asks again and again; a city that does not get there in a minute never will.
+func until(t *testing.T, what string, there func() (bool, error)) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		var ok bool
+		if ok, err = there(); ok && err == nil {
+			return
+		}
+	}
+	t.Fatalf("never: %s (%v)", what, err)
+}
+
+func count[T any](seq iter.Seq2[T, error], fits func(T) bool) (n int, err error) {
+	for x, err := range seq {
+		if err != nil {
+			return 0, err
+		}
+		if fits(x) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// The demo: orders come, find stores, reach doors; stores answer prompts; a restart leaves nothing
+// lying about.
+func TestTheCityLives(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, url, admin string) {
+		ctx := t.Context()
+		c := sim.NewClient(url, admin)
+		stop := hurry(t, url, admin)
+		defer func() { stop() }()
+
+		for _, status := range []string{"delivered", "collected", "returned", "cancelled"} {
+			until(t, "an order is "+status, func() (bool, error) {
+				n, err := count(c.Orders(ctx, status), func(sim.Order) bool { return true })
+				return n > 0, err
+			})
+		}
+		until(t, "an order is delivered at the second attempt", func() (bool, error) {
+			n, err := count(c.Orders(ctx, "delivered"), func(o sim.Order) bool { return o.Attempts > 1 })
+			return n > 0, err
+		})
+		until(t, "a fair is to come, with its plan approved", func() (bool, error) {
+			n, err := count(c.Campaigns(ctx), func(k sim.Campaign) bool { return k.Status == "approved" })
+			return n == 1, err
+		})
+
+		askForPeak(t, c)
+		for _, status := range []string{"declined", "partially_acknowledged", "stocked", "shortfall"} {
+			until(t, "a pre-stock task is "+status, func() (bool, error) {
+				n, err := count(c.Tasks(ctx, status), func(sim.Task) bool { return true })
+				return n > 0, err
+			})
+		}
+
+		stop()
+		found := map[string]bool{}
+		for o, err := range c.Orders(ctx, "confirmed", "ready_for_pickup", "picked_up", "enroute_to_dropoff", "arrived_at_dropoff", "attempt_failed", "received_at_store") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.Promise.Earliest.Before(time.Now()) { // who asked for later is served later
+				found[o.ID] = true
+			}
+		}
+		if len(found) == 0 {
+			t.Fatal("nothing was under way: the restart would prove nothing")
+		}
+		stop = hurry(t, url, admin)
+		until(t, "what was under way before the restart has ended", func() (bool, error) {
+			n, err := count(c.Orders(ctx, "delivered", "collected", "returned", "cancelled"), func(o sim.Order) bool { return found[o.ID] })
+			return n == len(found), err
+		})
+	})
+}
+
+// askForPeak announces a peak whose stores are prompted at once.
+func askForPeak(t *testing.T, c *sim.Client) {
+	t.Helper()
+	starts := time.Now().Add(2 * time.Hour)
+	k, err := c.CreateCampaign(t.Context(), sim.CampaignInput{Name: "Rain", StartsAt: starts, EndsAt: starts.Add(time.Hour), LeadsS: []int{8000, 3600},
+		SKUs: []sim.CampaignSKU{{SKU: "TEA-250G", ExpectedUnits: 3000, CasePack: 6, UnitMargin: sim.Money{Amount: 1, Currency: "KES"}, UnitHoldingCost: sim.Money{Amount: 1, Currency: "KES"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/v1/campaigns/" + k.ID + "/plan", "/v1/campaigns/" + k.ID + "/approve", "/v1/jobs/prestock-prompts/run"} {
+		if err := c.Post(t.Context(), path, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestSeedingAgainChangesNothing(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, url, admin string) {
+		ctx := t.Context()
+		c, city := sim.NewClient(url, admin), sim.NewCity(1)
+		first, err := sim.Seed(ctx, c, city)
+		if err != nil || len(first) != len(city.Stores) {
+			t.Fatalf("%d stores, %v", len(first), err)
+		}
+		sold := city.Stores[0].ExternalID
+		if err := c.PutStock(ctx, first[sold], []sim.Count{{SKU: "MILK-500ML", OnHand: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		again, err := sim.Seed(ctx, c, city)
+		if err != nil || !maps.Equal(first, again) {
+			t.Errorf("%d stores, then %d, %v", len(first), len(again), err)
+		}
+		shelf, err := c.Stock(ctx, first[sold])
+		if i := slices.IndexFunc(shelf, func(l sim.Level) bool { return l.SKU == "MILK-500ML" }); err != nil || i < 0 || shelf[i].OnHand != 1 {
+			t.Errorf("a shelf that was counted is counted over: %+v, %v", shelf, err)
+		}
+		if n, err := count(c.Campaigns(ctx), func(sim.Campaign) bool { return true }); n != 1 || err != nil {
+			t.Errorf("%d fairs, %v", n, err)
+		}
+	})
+}
+
+func TestLoadOnAnEndlessCityIsServed(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, url, admin string) {
+		ctx := t.Context()
+		if _, err := sim.Seed(ctx, sim.NewClient(url, admin), sim.NewCity(1).Endless()); err != nil {
+			t.Fatal(err)
+		}
+		key, err := sim.NewClient(url, admin).CreateKey(ctx, sim.KeyInput{Role: "merchant", Merchant: "Load"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var confirmed atomic.Int64
+		r := sim.Load(ctx, sim.LoadOptions{BaseURL: url, Key: key.Secret, Conns: 16, Count: 400, Answered: func(_ sim.OrderInput, o sim.Order) {
+			if o.Status == "confirmed" {
+				confirmed.Add(1)
+			}
+		}})
+		if r.Orders != 400 || r.Errors != 0 || confirmed.Load() != 400 {
+			t.Errorf("%+v, %d confirmed", r, confirmed.Load())
 		}
 	})
 }

@@ -39,8 +39,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// Merchant is who orders in a simulated city.
+const Merchant = "Demo Market"
+
 const (
-	shopName    = "Demo Market"
 	shopKeyName = "robo-merchant"
 	orderTag    = "sim-" // what the external ids of its orders begin with
 	hands       = 8      // requests at once, at most
@@ -133,7 +135,7 @@ func (w *world) openShop(ctx context.Context) error {
 			}
 		}
 	}
-	k, err := w.c.CreateKey(ctx, KeyInput{Role: "merchant", Merchant: shopName, Name: shopKeyName})
+	k, err := w.c.CreateKey(ctx, KeyInput{Role: "merchant", Merchant: Merchant, Name: shopKeyName})
 	if err != nil {
 		return err
 	}
@@ -400,11 +402,11 @@ func (w *world) answerTask(ctx context.Context, t Task) error {
 	path := "/v1/prestock-tasks/" + t.ID
 	switch do {
 	case accept:
-		return w.c.do(ctx, path+"/acknowledge", map[string]int{"committed_quantity": units})
+		return w.c.Post(ctx, path+"/acknowledge", map[string]int{"committed_quantity": units})
 	case decline:
-		return w.c.do(ctx, path+"/decline", map[string]string{"reason": "no room in the cooler"})
+		return w.c.Post(ctx, path+"/decline", map[string]string{"reason": "no room in the cooler"})
 	default:
-		return w.c.do(ctx, path+"/stocked", map[string]int{"counted_quantity": units})
+		return w.c.Post(ctx, path+"/stocked", map[string]int{"counted_quantity": units})
 	}
 }
 

@@ -108,13 +108,13 @@ func answerOffer(o Order) (action, time.Duration) {
 	}
 }
 
-// ride is at 4 m/s over the straight line, and half a minute for the stairs.
+// ride is at 4 m/s over the straight line, and a minute and a quarter for streets and stairs.
 func ride(o Order) time.Duration {
 	metres := 500
 	if o.DistanceM != nil {
 		metres = *o.DistanceM
 	}
-	return 30*time.Second + time.Duration(metres)*time.Second/4
+	return 75*time.Second + time.Duration(metres)*time.Second/4
 }
 
 func afterFailure(o Order) action {

@@ -225,12 +225,12 @@ func (c *Client) Orders(ctx context.Context, statuses ...string) iter.Seq2[Order
 
 // Act does something with an order: ready, pick-up, depart, receive, return, returned, …
 func (c *Client) Act(ctx context.Context, order, action string, in any) error {
-	return c.do(ctx, "/v1/orders/"+order+"/"+action, in)
+	return c.Post(ctx, "/v1/orders/"+order+"/"+action, in)
 }
 
 // Answer answers an offer: accept, or decline with a reason.
 func (c *Client) Answer(ctx context.Context, assignment, action string, in any) error {
-	return c.do(ctx, "/v1/assignments/"+assignment+"/"+action, in)
+	return c.Post(ctx, "/v1/assignments/"+assignment+"/"+action, in)
 }
 
 // Quote asks who would serve an order.
@@ -315,7 +315,7 @@ func (c *Client) Tracking(ctx context.Context, token string) (Tracking, error) {
 
 // Say lets the customer act on the link: retrieved, rating, messages.
 func (c *Client) Say(ctx context.Context, token, action string, in any) error {
-	return c.With("").do(ctx, "/v1/tracking/"+token+"/"+action, in)
+	return c.With("").Post(ctx, "/v1/tracking/"+token+"/"+action, in)
 }
 
 // Money is an amount in minor units.
@@ -409,5 +409,5 @@ func (c *Client) Keys(ctx context.Context) iter.Seq2[Key, error] {
 
 // RevokeKey ends a key.
 func (c *Client) RevokeKey(ctx context.Context, id string) error {
-	return c.do(ctx, "/v1/keys/"+id+"/revoke", nil)
+	return c.Post(ctx, "/v1/keys/"+id+"/revoke", nil)
 }
