@@ -48,15 +48,15 @@ type setting struct {
 const defaultDB = "data/doorstep.db"
 
 var settings = []setting{
-	{"db", defaultDB, "database: `PATH_OR_URL` of an SQLite file or postgres://…", text(func(c *config) *string { return &c.DB })},
-	{"listen", "127.0.0.1:8080", "`HOST:PORT` of the API and the pages; port 0 takes a free one", address(func(c *config) *string { return &c.Listen })},
-	{"metrics_listen", "", "`HOST:PORT` of /metrics (Prometheus), which has no access control; empty serves none", address(func(c *config) *string { return &c.MetricsListen })},
-	{"public_url", "", "what tracking links begin with, as `URL`; empty takes the host each request names", setPublicURL},
-	{"log_level", "info", "`LEVEL`: debug, info, warn or error", func(c *config, s string) error { return c.LogLevel.UnmarshalText([]byte(s)) }},
-	{"log_format", "auto", "`FORMAT`: text, json, or auto: text on a terminal, else json", oneOf(func(c *config) *string { return &c.LogFormat }, "auto", "text", "json")},
+	{"db", defaultDB, "the database: `PATH_OR_URL` of an SQLite file, or postgres://…", text(func(c *config) *string { return &c.DB })},
+	{"listen", "127.0.0.1:8080", "`HOST:PORT` where the API and the pages are; port 0 takes a free one", address(func(c *config) *string { return &c.Listen })},
+	{"metrics_listen", "", "`HOST:PORT` where /metrics (Prometheus) is, without access control; empty: nowhere", address(func(c *config) *string { return &c.MetricsListen })},
+	{"public_url", "", "`URL` that tracking links begin with; empty takes the host each request names", setPublicURL},
+	{"log_level", "info", "least `LEVEL` that is logged: debug, info, warn or error", func(c *config, s string) error { return c.LogLevel.UnmarshalText([]byte(s)) }},
+	{"log_format", "auto", "`FORMAT` of the log: text, json, or auto for text on a terminal and else json", oneOf(func(c *config) *string { return &c.LogFormat }, "auto", "text", "json")},
 	{"trusted_proxies", "false", "believe X-Forwarded-For and -Proto, because a proxy of yours sets them", boolean(func(c *config) *bool { return &c.TrustedProxies })},
-	{"max_streams", "2000", "live streams (SSE) at once, `N`", number(func(c *config) *int { return &c.MaxStreams })},
-	{"default_time_zone", "", "IANA `ZONE` of stores that name none; empty refuses those", setTimeZone},
+	{"max_streams", "2000", "most live streams (SSE) at once", number(func(c *config) *int { return &c.MaxStreams })},
+	{"default_time_zone", "", "IANA time `ZONE` of stores that name none; empty refuses those", setTimeZone},
 	{"default_country", "", "ISO 3166-1 alpha-2 `CODE` of stores that name no country", text(func(c *config) *string { return &c.Stores.Country })},
 	{"default_locale", "en", "BCP 47 `TAG` of stores that name no locale", text(func(c *config) *string { return &c.Stores.Locale })},
 	{"default_opening_hours", "", "OSM opening `HOURS` of stores that name none; empty means always open", setHours},

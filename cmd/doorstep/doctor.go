@@ -48,7 +48,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				}
 			}
 			if failed > 0 {
-				return fmt.Errorf("%d checks failed", failed)
+				return fmt.Errorf("checks that failed: %d", failed)
 			}
 			return nil
 		})}

@@ -16,7 +16,13 @@ func explain(err error) string {
 	if f := fault.As(err); f != nil && f.Unwrap() == nil {
 		text = strings.Replace(text, f.Error(), refusal(f), 1)
 	}
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 func refusal(f *fault.Error) string {

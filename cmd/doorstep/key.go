@@ -57,22 +57,32 @@ func (a *app) keyCreateCommand() *cobra.Command {
 
 // parseExpiry reads a length of time from now, or a date in UTC, or an instant.
 func parseExpiry(s string, now time.Time) (*time.Time, error) {
-	var t time.Time
 	if s == "" {
 		return nil, nil
 	}
-	if days, err := strconv.Atoi(strings.TrimSuffix(s, "d")); err == nil && strings.HasSuffix(s, "d") {
-		t = now.AddDate(0, 0, days)
-	} else if d, err := time.ParseDuration(s); err == nil {
-		t = now.Add(d)
-	} else if t, err = time.Parse(time.DateOnly, s); err == nil {
-	} else if t, err = time.Parse(time.RFC3339, s); err != nil {
+	t, ok := expiryOf(s, now)
+	if !ok {
 		return nil, usage("--expires %q: give 90d, 12h, 2027-01-31 or RFC 3339", s)
 	}
 	if !t.After(now) {
 		return nil, usage("--expires %q is not in the future", s)
 	}
 	return &t, nil
+}
+
+func expiryOf(s string, now time.Time) (time.Time, bool) {
+	if days, err := strconv.Atoi(strings.TrimSuffix(s, "d")); err == nil && strings.HasSuffix(s, "d") {
+		return now.AddDate(0, 0, days), true
+	}
+	if d, err := time.ParseDuration(s); err == nil {
+		return now.Add(d), true
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
 }
 
 func findStore(ctx context.Context, d *db.DB, ref string) (int64, error) {

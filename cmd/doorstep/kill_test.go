@@ -243,7 +243,7 @@ func audit(t *testing.T, url string, acknowledged map[string]string) {
 			(SELECT 1 FROM slot_use u WHERE u.store_key = a.store_key AND u.slot = a.slot AND u.used > 0)`,
 		"stores whose reserved units are not their orders' items": `SELECT count(*) FROM stock s WHERE s.reserved <>
 			(SELECT count(*) FROM orders o WHERE o.store_key = s.store_key AND o.details LIKE '%milk%')`,
-		"orders whose story is cut": `SELECT count(*) FROM orders o WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.seq = o.last_event AND e.sequence = o.event_count)`,
+		"orders whose story is cut":           `SELECT count(*) FROM orders o WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.seq = o.last_event AND e.sequence = o.event_count)`,
 		"events of orders that are not there": `SELECT count(*) FROM event e WHERE e.type = 'order.created' AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.key = e.subject)`,
 	} {
 		var n int

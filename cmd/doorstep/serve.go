@@ -18,7 +18,7 @@ import (
 
 const (
 	// finishWithin bounds what was accepted before the signal; a process must be gone 10 s after it.
-	finishWithin = 8 * time.Second
+	finishWithin = 8 * time.Second // with what the demo gets, see endBackground
 	stopWithin   = 9500 * time.Millisecond
 	refreshEvery = time.Second // how soon a store changed by another process is seen here
 )
@@ -28,6 +28,9 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "serve", Short: "Answer the API and the pages until SIGTERM or SIGINT", Args: exactly(0),
 		RunE: a.with(func(ctx context.Context, c *config, _ []string) error {
 			n, err := a.start(ctx, c, demo)
+			if err != nil && ctx.Err() != nil {
+				return nil // asked to stop before there was anything to finish
+			}
 			if err != nil {
 				return err
 			}
@@ -149,8 +152,9 @@ func (n *node) stop() error {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 		defer cancel()
-		n.cancel()
 		n.srv.Drain()
+		n.cancel()
+		n.endBackground()
 		var all sync.WaitGroup
 		all.Go(func() {
 			if n.Jobs.Stop(ctx) != nil {
@@ -166,7 +170,6 @@ func (n *node) stop() error {
 			})
 		}
 		all.Wait()
-		n.background.Wait()
 		n.Events.Close()
 		done <- n.DB.Close()
 	}()
@@ -175,6 +178,16 @@ func (n *node) stop() error {
 		return err
 	case <-time.After(stopWithin):
 		return errors.New("stopping took too long and was given up; what was answered is kept")
+	}
+}
+
+// endBackground gives the demo a moment to hand its keys back while somebody still answers.
+func (n *node) endBackground() {
+	ended := make(chan struct{})
+	go func() { n.background.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(time.Second):
 	}
 }
 

@@ -56,6 +56,8 @@ func classifyPostgres(err error, e *pgconn.PgError) error {
 	switch {
 	case e.Code == "53100":
 		return full(err)
+	case e.Code == "22021" || e.Code == "22P05":
+		return fault.InvalidField("", "not-text", "a text holds a character that cannot be kept").From(err)
 	case strings.HasPrefix(e.Code, "40"):
 		return busy(err)
 	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57P"), strings.HasPrefix(e.Code, "58"):

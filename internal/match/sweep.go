@@ -58,30 +58,34 @@ func (b *Book) RetryUnassignable(ctx context.Context) (int, error) {
 // and the cursor to go on from, 0 at the end.
 func (b *Book) possible(ctx context.Context, cursor int64) (keys []int64, last int64, err error) {
 	const page = 500
-	var all []int64
-	if err := b.db.Read(ctx).Select(&all, `SELECT key FROM orders WHERE status = 'unassignable' AND assignment_key = 0 AND key > ?
-		ORDER BY key LIMIT ?`, cursor, page); err != nil {
+	waiting, err := order.Unassigned(b.db.Read(ctx), cursor, page)
+	if err != nil {
 		return nil, 0, err
 	}
-	for _, key := range all {
-		o, err := order.Load(b.db.Read(ctx), key)
-		if err != nil {
+	for i := range waiting {
+		o := &waiting[i]
+		q, ok := b.askFor(o, b.db.Now(), nil)
+		if !ok || !b.anybody(&q) {
+			continue
+		}
+		// Only now is it worth a look who was asked already.
+		if q.tried, err = tried(b.db.Read(ctx), o.Key); err != nil {
 			return nil, 0, err
 		}
-		asked, err := tried(b.db.Read(ctx), key)
-		if err != nil {
-			return nil, 0, err
-		}
-		if q, ok := b.askFor(&o, b.db.Now(), asked); ok {
-			if _, ok := b.index.Nearest(q.at, q.maxM, func(sh *shop) bool { return q.meet(sh) == none }); ok {
-				keys = append(keys, key)
-			}
+		if b.anybody(&q) {
+			keys = append(keys, o.Key)
 		}
 	}
-	if len(all) == page {
-		last = all[page-1]
+	if len(waiting) == page {
+		last = waiting[page-1].Key
 	}
 	return keys, last, nil
+}
+
+// anybody reports whether some store could serve q, by the index.
+func (b *Book) anybody(q *ask) bool {
+	_, ok := b.index.Nearest(q.at, q.maxM, func(sh *shop) bool { return q.meet(sh) == none })
+	return ok
 }
 
 func (b *Book) retry(ctx context.Context, key int64) error {

@@ -76,22 +76,14 @@ func (b *Book) List(ctx context.Context, f Filter) ([]Order, bool, error) {
 	if f.Cursor != 0 {
 		w.and("key < ?", f.Cursor)
 	}
-	var rows []orderRow
-	err := b.db.Read(ctx).Select(&rows, `SELECT `+orderColumns+` FROM orders`+w.String()+` ORDER BY key DESC LIMIT ?`, append(w.args, f.Limit+1)...)
+	out, err := loadAll(b.db.Read(ctx), `SELECT `+orderColumns+` FROM orders`+w.String()+` ORDER BY key DESC LIMIT ?`, append(w.args, f.Limit+1)...)
 	if err != nil {
 		return nil, false, err
 	}
-	more := len(rows) > f.Limit
-	if more {
-		rows = rows[:f.Limit]
+	if len(out) > f.Limit {
+		return out[:f.Limit], true, nil
 	}
-	out := make([]Order, len(rows))
-	for i, r := range rows {
-		if out[i], err = r.order(); err != nil {
-			return nil, false, err
-		}
-	}
-	return out, more, nil
+	return out, false, nil
 }
 
 func open(statuses []string) bool {

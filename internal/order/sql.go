@@ -113,6 +113,27 @@ func loadOne(q db.Queryer, query string, args ...any) (Order, error) {
 	return r.order()
 }
 
+// Unassigned are the orders behind a key that no store has or is being asked about, oldest first.
+func Unassigned(q db.Queryer, after int64, limit int) ([]Order, error) {
+	return loadAll(q, `SELECT `+orderColumns+` FROM orders WHERE status = 'unassignable' AND assignment_key = 0 AND key > ?
+		ORDER BY key LIMIT ?`, after, limit)
+}
+
+func loadAll(q db.Queryer, query string, args ...any) ([]Order, error) {
+	var rows []orderRow
+	if err := q.Select(&rows, query, args...); err != nil {
+		return nil, err
+	}
+	out := make([]Order, len(rows))
+	for i, r := range rows {
+		var err error
+		if out[i], err = r.order(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // Insert writes a new order.
 func Insert(tx *db.Tx, o *Order) error {
 	recipient, err := json.Marshal(o.Recipient)

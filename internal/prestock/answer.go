@@ -68,7 +68,7 @@ func (b *Book) Decline(ctx context.Context, task int64, reason string) (Task, er
 }
 
 func (b *Book) answer(ctx context.Context, key int64, committed int, reason string) (Task, error) {
-	return b.change(ctx, newTown(b.stores), key, func(m *move) error {
+	return b.change(ctx, newTown(b.stores), key, committed, func(m *move) error {
 		if err := m.mayAnswer(committed); err != nil || m.answered(committed) {
 			return err
 		}
@@ -87,15 +87,18 @@ type move struct {
 }
 
 // change loads a task, has f change it through the methods of move, and saves it. Who might step
-// in is looked up before, so that the writer is not held meanwhile.
-func (b *Book) change(ctx context.Context, w *town, key int64, f func(*move) error) (t Task, err error) {
+// in when the store will have so many units is looked up before, so that the writer is not held
+// meanwhile.
+func (b *Book) change(ctx context.Context, w *town, key int64, units int, f func(*move) error) (t Task, err error) {
 	before, err := loadTask(b.db.Read(ctx), key)
 	if err != nil {
 		return Task{}, err
 	}
-	next, err := b.neighbours(ctx, w, &before)
-	if err != nil {
-		return Task{}, err
+	var next []neighbour
+	if units < before.Asked {
+		if next, err = b.neighbours(ctx, w, &before); err != nil {
+			return Task{}, err
+		}
 	}
 	err = b.db.InTx(ctx, func(tx *db.Tx) error {
 		if t, err = loadTask(tx, key); err != nil {
@@ -141,7 +144,7 @@ func (m *move) save() error {
 	return alreadyReallocated(max(0, room-used+m.old.holds()), "the shelf has been promised to other tasks since")
 }
 
-// already says that others were asked for what a late answer wants.
+// alreadyReallocated says that others were asked for what a late answer wants.
 func alreadyReallocated(stillOpen int, why string) error {
 	e := fault.Refused("already-reallocated", nil, "%s: %d units are still wanted here", why, stillOpen)
 	if stillOpen > 0 {
@@ -223,7 +226,7 @@ func (b *Book) Stocked(ctx context.Context, task int64, counted int) (Task, erro
 	if counted < 0 || counted > maxCounted {
 		return Task{}, fault.InvalidField("/counted_quantity", "out-of-range", "0 to %d", maxCounted)
 	}
-	return b.change(ctx, newTown(b.stores), task, func(m *move) error {
+	return b.change(ctx, newTown(b.stores), task, counted, func(m *move) error {
 		if m.Counted != nil && *m.Counted == counted {
 			return nil
 		}

@@ -495,6 +495,57 @@ func TestALateAnswer(t *testing.T) {
 	})
 }
 
+func TestALateAnswerFindsItsRoomGivenAway(t *testing.T) {
+	inTown(t, func(w *town) {
+		w.shop(20)
+		w.approved(singlesDay(20))
+		w.before(72 * time.Hour)
+		w.prompt(1)
+		w.before(20 * time.Hour)
+		_, err := w.book.ExpireDue(ctx)
+		w.must(err)
+		late := w.is(0, prestock.Expired, 20, 0, 0)
+		other := singlesDay(15)
+		plan, err := w.book.Plan(ctx, w.campaign(other).Key)
+		w.must(err)
+		if plan.Asked != 15 {
+			t.Fatalf("%+v", plan)
+		}
+		_, err = w.book.Acknowledge(ctx, late.Key, 20)
+		if e := w.refused(err, "already-reallocated"); e.Fields[0].Detail != "5" {
+			t.Fatal(e)
+		}
+		_, err = w.book.Acknowledge(ctx, late.Key, 5)
+		w.must(err)
+		w.sound()
+	})
+}
+
+func TestAStoreTakesPartOfItsWordBack(t *testing.T) {
+	inTown(t, func(w *town) {
+		w.shop(100)
+		w.shop(100)
+		w.approved(singlesDay(40))
+		w.before(72 * time.Hour)
+		w.prompt(2)
+		_, err := w.book.Acknowledge(ctx, w.of(1).Key, 15)
+		w.must(err)
+		w.is(1, prestock.Partially, 20, 15, 5)
+		// The neighbour was asked for this shortfall already, and is not asked again.
+		_, err = w.book.Acknowledge(ctx, w.of(1).Key, 10)
+		w.must(err)
+		if left := w.is(1, prestock.Partially, 20, 10, 5); left.Unallocated() != 5 {
+			t.Fatalf("%d units are unallocated", left.Unallocated())
+		}
+		// The five that nobody has taken are still there to be promised.
+		_, err = w.book.Acknowledge(ctx, w.of(1).Key, 15)
+		w.must(err)
+		_, err = w.book.Acknowledge(ctx, w.of(1).Key, 16)
+		w.refused(err, "already-reallocated")
+		w.sound()
+	})
+}
+
 func TestPlanAgainKeepsWhatWasAnswered(t *testing.T) {
 	inTown(t, func(w *town) {
 		w.shop(100)
@@ -528,6 +579,32 @@ func TestPlanAgainKeepsWhatWasAnswered(t *testing.T) {
 		if again.Created+again.Changed+again.Removed != 0 || len(w.kids(w.of(0))) != 1 || w.kids(w.of(0))[0].Asked != 17 {
 			t.Fatalf("after the answers: %+v", again)
 		}
+		w.sound()
+	})
+}
+
+func TestPlanAgainPlacesWhatWasRefused(t *testing.T) {
+	inTown(t, func(w *town) {
+		w.shop(40)
+		w.shop(40)
+		c := w.approved(singlesDay(80))
+		w.before(72 * time.Hour)
+		w.prompt(2)
+		_, err := w.book.Decline(ctx, w.of(0).Key, "")
+		w.must(err)
+		refused := w.is(0, prestock.Declined, 40, 0, 0) // the other shop is full
+		w.shop(100)
+		again, err := w.book.Plan(ctx, c.Key)
+		w.must(err)
+		if again.Created != 1 || again.Changed+again.Removed != 0 || again.Unplaced != 0 {
+			t.Fatalf("%+v", again)
+		}
+		w.is(2, prestock.Planned, 40, 0, 0)
+		w.is(1, prestock.Prompted, 40, 0, 0)
+		if diff := gocmp.Diff(refused.Version, w.of(0).Version); diff != "" {
+			t.Fatal("who refused is asked again: ", diff)
+		}
+		w.prompt(1)
 		w.sound()
 	})
 }
@@ -751,7 +828,7 @@ func TestTheSumRule(t *testing.T) {
 			case 7:
 				_, err = w.book.Plan(ctx, c.Key)
 			}
-			if err != nil && fault.As(err) == nil {
+			if e := fault.As(err); err != nil && (e == nil || e.Kind == fault.Unavailable) {
 				rt.Fatal(err)
 			}
 			w.sound()

@@ -218,7 +218,7 @@ func (b *Book) endDue(ctx context.Context, condition string) (int, error) {
 
 // end brings an overdue task to its end; false when it was not overdue any more.
 func (b *Book) end(ctx context.Context, w *town, key int64) (done bool, err error) {
-	_, err = b.change(ctx, w, key, func(m *move) error {
+	_, err = b.change(ctx, w, key, 0, func(m *move) error {
 		done = true
 		switch m.overdue(m.tx.Now()) {
 		case m.Status:

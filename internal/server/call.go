@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"doorstep/internal/auth"
 	"doorstep/internal/event"
@@ -57,6 +59,8 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
+			// A client that asks and does not read must not keep us; streams set their own.
+			_ = http.NewResponseController(c.Response()).SetWriteDeadline(began.Add(2 * requestTimeout))
 		}
 		k.ctx = ctx
 		defer func() {
@@ -74,15 +78,34 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 }
 
 func (k *call) run() error {
+	if err := k.readable(); err != nil {
+		return err
+	}
 	if err := k.authenticate(); err != nil {
 		return err
 	}
-	if k.r.Method == http.MethodPost && k.route.kind == plain {
+	if k.r.Method == http.MethodPost && !k.route.ownKeys && k.route.roles != nil {
 		if name := k.r.Header.Get("Idempotency-Key"); name != "" {
 			return k.once(name)
 		}
 	}
 	return k.route.handle(k)
+}
+
+// readable refuses paths and parameters that are no text: databases differ in what they make of it.
+func (k *call) readable() error {
+	text := func(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+	if !text(k.r.URL.Path) {
+		return noSuchPath
+	}
+	for name, values := range k.c.QueryParams() {
+		for _, v := range values {
+			if !text(name) || !text(v) {
+				return malformed("", "not-text", "a query parameter is not text")
+			}
+		}
+	}
+	return nil
 }
 
 // authenticate finds out who asks, and whether this role may.
@@ -104,6 +127,8 @@ func (k *call) authenticate() error {
 		return fault.New(fault.Forbidden, "forbidden", "a key with role %s may not do this", who.Role)
 	}
 	if !k.clients.allow(who.Key, k.DB.Now()) {
+		k.header.Set("RateLimit-Policy", fmt.Sprintf(`"key";q=%d;w=1`, requestsPerSecond))
+		k.header.Set("RateLimit", `"key";r=0;t=1`)
 		return fault.New(fault.Exhausted, "rate-limited", "too many requests with this key").After(time.Second)
 	}
 	k.who = who

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"doorstep/api"
+	"doorstep/geo"
+	"doorstep/internal/partner"
 	"doorstep/internal/web"
 )
 
@@ -59,16 +62,27 @@ func (k *call) static() error {
 }
 
 func (k *call) home() error {
-	h := web.Home{Lang: web.Lang(k.r.Header.Get("Accept-Language")), Stores: k.Match.Stores(),
-		Curl: "curl " + k.publicURL(k.r) + "/v1/me -H 'Authorization: Bearer ds_live_…'"}
+	h := web.Home{Lang: k.lang(), Stores: k.Match.Stores(), Curl: k.firstOrder()}
 	if k.o.Demo != nil {
 		for _, d := range k.o.Demo(k.ctx) {
 			h.Tracks = append(h.Tracks, web.HomeTrack(d))
 		}
 	}
-	var b strings.Builder
+	var b bytes.Buffer
 	if err := web.RenderHome(&b, h); err != nil {
 		return err
 	}
-	return k.page200(http.StatusOK, []byte(b.String()))
+	return k.page200(http.StatusOK, b.Bytes())
+}
+
+// firstOrder is a command a visitor can paste: an order near a store there is.
+func (k *call) firstOrder() string {
+	at := geo.Point{Lat: -1.2921, Lng: 36.7856}
+	if stores, _, err := k.Stores.List(k.ctx, partner.Filter{Status: partner.Active, Limit: 1}); err == nil && len(stores) > 0 {
+		at = stores[0].Location
+	}
+	return fmt.Sprintf(`curl %s/v1/orders -H 'Content-Type: application/json' -H "Authorization: Bearer $KEY" -d '
+  {"recipient": {"name": "Wanjiru Kamau", "phone": "+254712345678"},
+   "dropoff": {"location": {"lat": %.5f, "lng": %.5f}},
+   "undeliverable_action": "redeliver"}'`, k.publicURL(k.r), at.Lat, at.Lng)
 }

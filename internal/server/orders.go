@@ -207,10 +207,16 @@ func (k *call) merchant() (int64, error) {
 
 // houseMerchant owns the orders an administrator enters.
 func (s *Server) houseMerchant(ctx context.Context) (key int64, err error) {
+	if key = s.house.Load(); key != 0 {
+		return key, nil
+	}
 	err = s.DB.InTx(ctx, func(tx *db.Tx) error {
 		key, err = auth.EnsureMerchant(tx, "network")
 		return err
 	})
+	if err == nil {
+		s.house.Store(key)
+	}
 	return key, err
 }
 

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -59,6 +61,7 @@ func (k *call) once(name string) error {
 		body = []byte{}
 	}
 	k.body = body
+	k.r.Body = io.NopCloser(bytes.NewReader(body)) // for forms, which read by themselves
 	owner := k.owner()
 	if k.param("token") != "" {
 		// Customers have no key: what they say belongs to their order, while their link lives.

@@ -24,6 +24,7 @@ type route struct {
 	kind         kind
 	limit        int64 // of the body, when it is not maxJSON
 	emptyBody    bool  // the body may be left out
+	ownKeys      bool  // deals with Idempotency-Key itself
 }
 
 func (r *route) allows(role auth.Role) bool { return slices.Contains(r.roles, role) }
@@ -74,7 +75,7 @@ func init() {
 		{method: post, path: "/v1/orders/:id/reassign", roles: network, handle: (*call).reassignOrder, emptyBody: true},
 		{method: get, path: "/v1/orders/:id/events", roles: everyone, handle: (*call).orderStory},
 		{method: post, path: "/v1/orders/:id/tracking-link/revoke", roles: senders, handle: (*call).renewLink, emptyBody: true},
-		{method: post, path: "/v1/order-batches", roles: sellers, handle: (*call).createOrders, kind: upload, limit: maxUpload},
+		{method: post, path: "/v1/order-batches", roles: sellers, handle: (*call).createOrders, kind: upload, limit: maxUpload, ownKeys: true},
 		{method: post, path: "/v1/quotes", roles: senders, handle: (*call).quote},
 
 		{method: get, path: "/v1/assignments", roles: shops, handle: (*call).listAssignments},

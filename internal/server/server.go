@@ -71,6 +71,7 @@ type Server struct {
 	stop    chan struct{} // closed by Drain: streams end, their clients reconnect elsewhere
 	once    sync.Once
 	clients limiter
+	house   atomic.Int64 // the merchant of orders that administrators enter, once known
 }
 
 // New makes the server; it is not ready for traffic until Ready.

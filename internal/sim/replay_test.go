@@ -125,11 +125,11 @@ func hurry(t *testing.T, url, admin string) (stop func()) {
 	}
 }
 
-// until asks again and again; a city that does not get there in a minute never will.
+// until asks again and again; a city that does not get there in three minutes never will.
 func until(t *testing.T, what string, there func() (bool, error)) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		var ok bool
 		if ok, err = there(); ok && err == nil {
 			return

@@ -101,7 +101,7 @@ func (w *world) settle(ctx context.Context) bool {
 	done := false
 	settled, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w.every(settled, "settling", 0, func(ctx context.Context) error {
+	w.every(settled, "settling", 0, blindly(func(ctx context.Context) error {
 		ids, err := Seed(ctx, w.c, w.City)
 		if len(ids) == 0 {
 			return err
@@ -119,7 +119,7 @@ func (w *world) settle(ctx context.Context) bool {
 		done = true
 		cancel()
 		return nil
-	})
+	}))
 	return done
 }
 
@@ -161,27 +161,32 @@ func (w *world) live(ctx context.Context) {
 	for _, x := range []struct {
 		what  string
 		pause time.Duration
-		f     func(context.Context) error
+		f     func(context.Context) (looked time.Duration, err error)
 	}{
-		{"ordering", time.Duration(float64(time.Minute) / w.OrdersPerMinute), w.buy},
+		{"ordering", time.Duration(float64(time.Minute) / w.OrdersPerMinute), blindly(w.buy)},
 		{"carrying orders", look, w.carry},
 		{"pre-stocking", 5 * look, w.prestock},
-		{"counting shelves", 3 * look, w.restock},
-		{"holding the fair", time.Minute, func(ctx context.Context) error { return holdFair(ctx, w.c, w.City, time.Now()) }},
+		{"counting shelves", 3 * look, blindly(w.restock)},
+		{"holding the fair", time.Minute, blindly(func(ctx context.Context) error { return holdFair(ctx, w.c, w.City, time.Now()) })},
 	} {
 		wg.Go(func() { w.every(ctx, x.what, x.pause, x.f) })
 	}
 	wg.Wait()
 }
 
+// blindly is f for every, when it does not begin by looking through a list.
+func blindly(f func(context.Context) error) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) { return 0, f(ctx) }
+}
+
 // every calls f again and again until ctx ends. After a failure the pause grows up to half a minute.
-// What is slow is done less often, so that a large backlog does not fill the server with our asking.
-func (w *world) every(ctx context.Context, what string, pause time.Duration, f func(context.Context) error) {
+// f says how long it took to look for what there is to do: the longer, the less often it is done, so
+// that a large backlog does not fill the server with our asking.
+func (w *world) every(ctx context.Context, what string, pause time.Duration, f func(context.Context) (time.Duration, error)) {
 	failures := 0
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := f(ctx)
-		wait := max(pause, 10*time.Since(began))
+		looked, err := f(ctx)
+		wait := max(pause, 10*looked)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -216,13 +221,13 @@ func (w *world) buy(ctx context.Context) error {
 }
 
 // carry does what is due about every open order.
-func (w *world) carry(ctx context.Context) error {
+func (w *world) carry(ctx context.Context) (looked time.Duration, err error) {
 	now := time.Now()
 	var due []Order
 	open := map[string]bool{}
 	for o, err := range w.c.Orders(ctx, openStatuses...) {
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if !w.ours(o) {
 			continue
@@ -233,6 +238,7 @@ func (w *world) carry(ctx context.Context) error {
 		}
 	}
 	w.orders.keep(open)
+	looked = time.Since(now)
 	atOnce(due, func(o Order) {
 		do, _ := next(o, w.Speed)
 		if err := w.act(ctx, o, do); err != nil && ctx.Err() == nil {
@@ -245,7 +251,7 @@ func (w *world) carry(ctx context.Context) error {
 		}
 	})
 	w.visit(ctx)
-	return nil
+	return looked, nil
 }
 
 // moment names an order as it stands: as soon as it moves, earlier failures count no more.
@@ -371,13 +377,13 @@ func (w *world) visit(ctx context.Context) {
 }
 
 // prestock answers what stores are asked to have ready, and counts what came.
-func (w *world) prestock(ctx context.Context) error {
+func (w *world) prestock(ctx context.Context) (looked time.Duration, err error) {
 	now := time.Now()
 	var due []Task
 	open := map[string]bool{}
 	for t, err := range w.c.Tasks(ctx, "prompted", "acknowledged", "partially_acknowledged") {
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if _, ok := w.shelves[t.StoreID]; !ok {
 			continue
@@ -388,13 +394,14 @@ func (w *world) prestock(ctx context.Context) error {
 		}
 	}
 	w.tasks.keep(open)
+	looked = time.Since(now)
 	atOnce(due, func(t Task) {
 		if err := w.answerTask(ctx, t); err != nil && ctx.Err() == nil {
 			w.tasks.failed(t.ID+t.Status, time.Now())
 			w.Log.Debug("a robot was refused", "task", t.ID, "status", t.Status, "error", err)
 		}
 	})
-	return nil
+	return looked, nil
 }
 
 func (w *world) answerTask(ctx context.Context, t Task) error {
