@@ -306,6 +306,10 @@ func checkBounded(t *testing.T, at string, ref *openapi3.SchemaRef) {
 		checkBounded(t, at, part)
 	}
 	switch {
+	case len(s.OneOf) > 0:
+		for _, one := range s.OneOf {
+			checkBounded(t, at, one)
+		}
 	case len(s.AllOf) > 0 || s.Type.Is("boolean"):
 	case s.Type.Is("object"):
 		if s.AdditionalProperties.Has == nil || *s.AdditionalProperties.Has {
