@@ -26,7 +26,7 @@ func binary(t testing.TB) string {
 			built.err = err
 			return
 		}
-		args := []string{"build", "-o", filepath.Join(dir, "doorstep")}
+		args := []string{"build", "-buildvcs=false", "-o", filepath.Join(dir, "doorstep")}
 		if info, ok := debug.ReadBuildInfo(); ok {
 			for _, s := range info.Settings {
 				if s.Key == "-race" && s.Value == "true" {

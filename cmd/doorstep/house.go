@@ -26,7 +26,10 @@ import (
 	"doorstep/internal/server"
 )
 
-const retryJob = "retry-unassignable"
+const (
+	retryJob  = "retry-unassignable"
+	keepSlots = 14 * 24 * time.Hour // the counters of slots that are over, for whoever asks how full they were
+)
 
 // assemble makes the parts of the house on an open database. Nothing runs yet.
 func assemble(ctx context.Context, d *db.DB, defaults partner.Defaults, log *slog.Logger) (server.Parts, error) {
@@ -43,14 +46,14 @@ func assemble(ctx context.Context, d *db.DB, defaults partner.Defaults, log *slo
 		return p, fmt.Errorf("load the stores: %w", err)
 	}
 	p.Prestock = prestock.NewBook(d, p.Stores)
-	p.Jobs = job.New(d, log, append(jobs(d, p.Match), prestock.Jobs(p.Prestock)...)...)
+	p.Jobs = job.New(d, log, append(jobs(d, p.Match, p.Stores), prestock.Jobs(p.Prestock)...)...)
 	runner.Store(p.Jobs)
 	p.Events = event.NewLog(d)
 	return p, nil
 }
 
 // jobs is the scheduled work that is no package's own. All of it is safe twice.
-func jobs(d *db.DB, m *match.Book) []job.Job {
+func jobs(d *db.DB, m *match.Book, stores *partner.Book) []job.Job {
 	return []job.Job{
 		{Name: "offers", Schedule: job.Every(time.Second),
 			Idle: func(ctx context.Context) (bool, error) { due, err := m.AnyDue(ctx); return !due, err },
@@ -58,7 +61,9 @@ func jobs(d *db.DB, m *match.Book) []job.Job {
 		{Name: retryJob, Schedule: job.Every(time.Minute),
 			Run: func(ctx context.Context, _ *job.Slot) error { _, err := m.RetryUnassignable(ctx); return err }},
 		{Name: "purge", Schedule: job.Every(time.Hour),
-			Run: func(ctx context.Context, _ *job.Slot) error { return server.PurgeRepeats(ctx, d) }},
+			Run: func(ctx context.Context, _ *job.Slot) error {
+				return errors.Join(server.PurgeRepeats(ctx, d), stores.PurgeSlotUse(ctx, d.Now().Add(-keepSlots)))
+			}},
 	}
 }
 

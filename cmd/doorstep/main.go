@@ -19,8 +19,15 @@ func main() {
 	// A limit on the size of files must be a write that fails, which is answered with 503 or 507,
 	// and not the end of the process.
 	signal.Ignore(syscall.SIGXFSZ)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		s := (<-signals).(syscall.Signal) // whoever asks twice does not want to wait
+		os.Exit(128 + int(s))             // as a shell says it
+	}()
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "doorstep:", explain(err))

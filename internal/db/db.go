@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -408,16 +409,24 @@ func (d *DB) Stats() Stats {
 	return d.writer.stats()
 }
 
-// Redact is url without its password, for logs and messages.
-func Redact(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok {
-		return url
+// Redact is a database URL without its password, for logs and messages.
+func Redact(text string) string {
+	if EngineOf(text) == SQLite {
+		return text
 	}
-	cred, host, ok := strings.Cut(rest, "@")
-	if !ok {
-		return url
+	u, err := url.Parse(text)
+	if err != nil {
+		return "postgres://(unreadable)"
 	}
-	user, _, _ := strings.Cut(cred, ":")
-	return scheme + "://" + user + "@" + host
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	q := u.Query()
+	for name := range q {
+		if strings.Contains(strings.ToLower(name), "password") {
+			q.Del(name)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
 }

@@ -330,3 +330,18 @@ func TestTwoProcessesMayOpenAnEmptyDatabaseAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAPasswordIsNotShown(t *testing.T) {
+	for url, want := range map[string]string{
+		"data/doorstep.db":                              "data/doorstep.db",
+		"postgres://ann:secret@host/db":                 "postgres://ann@host/db",
+		"postgres://ann:p@ss@host/db":                   "postgres://ann@host/db",
+		"postgres:///db?host=/tmp&password=secret":      "postgres:///db?host=%2Ftmp",
+		"postgresql://h/db?sslpassword=secret&user=ann": "postgresql://h/db?user=ann",
+		"postgres://%zz":                                "postgres://(unreadable)",
+	} {
+		if got := db.Redact(url); got != want {
+			t.Errorf("%s is shown as %s, want %s", url, got, want)
+		}
+	}
+}

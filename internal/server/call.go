@@ -84,7 +84,7 @@ func (k *call) run() error {
 	if err := k.authenticate(); err != nil {
 		return err
 	}
-	if k.r.Method == http.MethodPost && !k.route.ownKeys && k.route.roles != nil {
+	if k.r.Method == http.MethodPost && !k.route.ownKeys {
 		if name := k.r.Header.Get("Idempotency-Key"); name != "" {
 			return k.once(name)
 		}
