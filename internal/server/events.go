@@ -158,7 +158,7 @@ func (k *call) beat(ctx context.Context, cancel context.CancelFunc, s *sse) {
 		case <-ctx.Done():
 			return
 		case <-k.stop:
-			_ = s.send("retry: 1000\nevent: goodbye\ndata: {}\n\n")
+			_ = s.last("retry: 1000\nevent: goodbye\ndata: {}\n\n")
 			cancel()
 			return
 		case <-t.C:
@@ -172,9 +172,10 @@ func (k *call) beat(ctx context.Context, cancel context.CancelFunc, s *sse) {
 
 // sse writes frames whole: the heartbeat comes from another goroutine.
 type sse struct {
-	mu sync.Mutex
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	mu   sync.Mutex
+	w    http.ResponseWriter
+	rc   *http.ResponseController
+	over bool
 }
 
 func (s *sse) event(seq int64, f frame) error {
@@ -192,6 +193,22 @@ func (s *sse) event(seq int64, f frame) error {
 func (s *sse) send(text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.write(text)
+}
+
+// last sends text, behind which nothing goes out any more: who has said goodbye is gone.
+func (s *sse) last(text string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.write(text)
+	s.over = true
+	return err
+}
+
+func (s *sse) write(text string) error {
+	if s.over {
+		return errEnd
+	}
 	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return errGone

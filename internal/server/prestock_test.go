@@ -116,23 +116,23 @@ func TestGoodsAreOnTheShelvesBeforeThePeak(t *testing.T) {
 		}
 
 		// All, some, none, and one that never answers.
-		answer := func(i int, n int) *answer {
+		commit := func(i int, n int) *answer {
 			return w.post(keys[i], "/v1/prestock-tasks/"+w.task(keys[i], "prompted").text("id")+"/acknowledge", m{"committed_quantity": n})
 		}
 		first := "/v1/prestock-tasks/" + task.text("id")
-		answer(0, 61).want(422).names("/committed_quantity")
-		answer(0, -1).want(422).names("/committed_quantity")
+		commit(0, 61).want(422).names("/committed_quantity")
+		commit(0, -1).want(422).names("/committed_quantity")
 		w.post(keys[0], first+"/acknowledge", m{}).want(422).names("/committed_quantity")
 		w.post(keys[0], first+"/decline", m{}).want(422).names("/reason")
 		w.post(keys[1], first+"/acknowledge", m{"committed_quantity": 60}).refused(404, "not-found")
-		all := answer(0, 60).want(200)
+		all := commit(0, 60).want(200)
 		if all.text("status") != "acknowledged" || all.number("committed_quantity") != 60 || all.number("unallocated_quantity") != 0 {
 			t.Errorf("all: %s", all.body)
 		}
 		if again := w.post(keys[0], first+"/acknowledge", m{"committed_quantity": 60}).want(200); again.number("version") != all.number("version") {
 			t.Error("the same answer again changed something")
 		}
-		some := answer(1, 30).want(200)
+		some := commit(1, 30).want(200)
 		if some.text("status") != "partially_acknowledged" || some.number("reallocated_quantity") != 30 {
 			t.Errorf("some: %s", some.body)
 		}

@@ -137,7 +137,7 @@ func init() {
 		b, err := io.ReadAll(body)
 		return string(b), err
 	}
-	for _, kind := range []string{"text/event-stream", "text/html", "application/yaml"} {
+	for _, kind := range []string{"text/event-stream", "text/html"} {
 		openapi3filter.RegisterBodyDecoder(kind, text)
 	}
 	// The schema of NDJSON is that of one line; the first stands for all.

@@ -64,7 +64,7 @@ var photos [doors]struct {
 	jpeg []byte
 }
 
-// doorPhoto returns the n-th picture of a parcel before a door, a JPEG of about 10 KB.
+// doorPhoto returns the n-th picture of a parcel before a door, a JPEG of some KB.
 func doorPhoto(n int) []byte {
 	p := &photos[n%doors]
 	p.once.Do(func() { p.jpeg = drawDoor(uint64(n % doors)) })
@@ -76,20 +76,20 @@ func drawDoor(seed uint64) []byte {
 	shade := func() color.Color {
 		return color.RGBA{uint8(60 + rng.IntN(180)), uint8(60 + rng.IntN(180)), uint8(60 + rng.IntN(180)), 255}
 	}
-	img := image.NewRGBA(image.Rect(0, 0, 480, 640))
+	img := image.NewRGBA(image.Rect(0, 0, 240, 320))
 	fill := func(c color.Color, x0, y0, x1, y1 int) {
 		draw.Draw(img, image.Rect(x0, y0, x1, y1), image.NewUniform(c), image.Point{}, draw.Src)
 	}
-	left := 90 + rng.IntN(80)
-	fill(shade(), 0, 0, 480, 520)                                // the wall
-	fill(color.Gray{uint8(90 + rng.IntN(60))}, 0, 520, 480, 640) // the ground
-	fill(color.White, left-10, 90, left+230, 520)                // the frame
-	fill(shade(), left, 100, left+220, 520)                      // the door
-	fill(color.Black, left+190, 300, left+206, 330)              // its knob
-	fill(color.Gray{70}, left-20, 520, left+240, 545)            // the mat
-	x, size := left+20+rng.IntN(120), 70+rng.IntN(50)
-	fill(color.RGBA{186, 140, 86, 255}, x, 560-size, x+size+30, 560)           // the parcel
-	fill(color.RGBA{222, 190, 140, 255}, x+size/2, 560-size, x+size/2+16, 560) // its tape
+	left := 45 + rng.IntN(40)
+	fill(shade(), 0, 0, 240, 260)                                // the wall
+	fill(color.Gray{uint8(90 + rng.IntN(60))}, 0, 260, 240, 320) // the ground
+	fill(color.White, left-5, 45, left+115, 260)                 // the frame
+	fill(shade(), left, 50, left+110, 260)                       // the door
+	fill(color.Black, left+95, 150, left+103, 165)               // its knob
+	fill(color.Gray{70}, left-10, 260, left+120, 272)            // the mat
+	x, size := left+10+rng.IntN(60), 35+rng.IntN(25)
+	fill(color.RGBA{186, 140, 86, 255}, x, 280-size, x+size+15, 280)          // the parcel
+	fill(color.RGBA{222, 190, 140, 255}, x+size/2, 280-size, x+size/2+8, 280) // its tape
 	var out bytes.Buffer
 	// Encoding to memory fails only for sizes that JPEG cannot hold.
 	if err := jpeg.Encode(&out, img, &jpeg.Options{Quality: 80}); err != nil {

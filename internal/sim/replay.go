@@ -132,7 +132,10 @@ type replay struct {
 	carried map[string]bool // ids of orders taken to the door
 }
 
-const tries = 6 // of a request that fails for no fault of its own
+const (
+	tries       = 6  // of a request that fails for no fault of its own
+	runnerCount = 32 // on their way at once: their transactions share commits
+)
 
 func (r *replay) disagree(format string, args ...any) {
 	const most = 10
@@ -227,7 +230,7 @@ func (r *replay) sendOrders(ctx context.Context) error {
 	defer stop(nil)
 	doors := make(chan carriage, 64)
 	var runners, senders sync.WaitGroup
-	for range hands {
+	for range runnerCount {
 		runners.Go(func() { r.carryAll(ctx, doors, stop) })
 	}
 	jobs := make(chan job)

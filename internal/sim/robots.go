@@ -62,6 +62,7 @@ func Run(ctx context.Context, o Options) error {
 		return nil
 	}
 	defer w.closeShop(ctx)
+	w.wakeUp(ctx)
 	o.Log.Info("the city lives", "city", o.City.Name, "stores", len(w.shelves), "orders_per_minute", o.OrdersPerMinute)
 	w.live(ctx)
 	return nil
@@ -83,6 +84,7 @@ type world struct {
 	round   int
 
 	orders, tasks patience
+	rushUntil     time.Time
 
 	mu      sync.Mutex
 	touched map[string]bool // stores that something was taken from
@@ -153,6 +155,36 @@ func (w *world) closeShop(ctx context.Context) {
 	defer cancel()
 	// The server may be gone already; then the next start revokes it.
 	_ = w.c.RevokeKey(ctx, w.shopKey)
+}
+
+// A city that nothing happens in yet hurries through its first minute, so that whoever has just
+// started a demo soon sees an order in every state.
+const (
+	rush       = time.Minute
+	rushSpeed  = 8.0
+	rushOrders = 30
+)
+
+func (w *world) wakeUp(ctx context.Context) {
+	for _, err := range w.c.Orders(ctx, openStatuses...) {
+		if err == nil {
+			return // it is awake
+		}
+	}
+	for range rushOrders {
+		if err := w.buy(ctx); err != nil {
+			return // the usual orders come anyway
+		}
+	}
+	w.rushUntil = time.Now().Add(rush)
+}
+
+// pace is how much faster than people everyone is at now.
+func (w *world) pace(now time.Time) float64 {
+	if now.Before(w.rushUntil) {
+		return w.Speed * rushSpeed
+	}
+	return w.Speed
 }
 
 func (w *world) live(ctx context.Context) {
@@ -233,14 +265,14 @@ func (w *world) carry(ctx context.Context) (looked time.Duration, err error) {
 			continue
 		}
 		open[moment(o)] = true
-		if do, at := next(o, w.Speed); do != nothing && !now.Before(at) && w.orders.willing(moment(o), now) {
+		if do, at := next(o, w.pace(now)); do != nothing && !now.Before(at) && w.orders.willing(moment(o), now) {
 			due = append(due, o)
 		}
 	}
 	w.orders.keep(open)
 	looked = time.Since(now)
 	atOnce(due, func(o Order) {
-		do, _ := next(o, w.Speed)
+		do, _ := next(o, 1)
 		if err := w.act(ctx, o, do); err != nil && ctx.Err() == nil {
 			n := w.orders.failed(moment(o), time.Now())
 			level := slog.LevelDebug

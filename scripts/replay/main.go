@@ -95,7 +95,6 @@ func run(ctx context.Context, args []string) (err error) {
 		return errors.New("give -serve, or -url and -key of a server with an empty database")
 	}
 	report, err := sim.Replay(ctx, cfg)
-	fmt.Fprint(os.Stderr, "\r\033[K")
 	if err != nil {
 		return err
 	}
@@ -105,7 +104,13 @@ func run(ctx context.Context, args []string) (err error) {
 
 // progress writes over its own line, on a terminal only.
 func progress(done, total int) {
-	if info, err := os.Stderr.Stat(); done%100 == 0 && err == nil && info.Mode()&os.ModeCharDevice != 0 {
+	if info, err := os.Stderr.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return
+	}
+	switch {
+	case done == total:
+		fmt.Fprint(os.Stderr, "\r\033[K")
+	case done%100 == 0:
 		fmt.Fprintf(os.Stderr, "\r%d of %d orders", done, total)
 	}
 }
@@ -132,7 +137,7 @@ func start(ctx context.Context, bin, db string) (s *server, err error) {
 		db = filepath.Join(s.folder, "doorstep.db")
 	}
 	// Not CommandContext: an interrupt ends the replay first, and then the server in order.
-	process := exec.Command(bin, "serve", "--db", db, "--listen", "127.0.0.1:0")
+	process := exec.Command(bin, "serve", "--db", db, "--listen", "127.0.0.1:0", "--log-level", "warn")
 	process.Stderr = os.Stderr
 	out, err := process.StdoutPipe()
 	if err != nil {
