@@ -2,7 +2,6 @@ package match
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"doorstep/geo"
@@ -13,9 +12,10 @@ import (
 )
 
 // change runs f on an order in a transaction, writes it back when f says so, and gives the result.
-func (b *Book) change(ctx context.Context, key int64, f func(*db.Tx, *holds, *order.Order) (changed bool, err error)) (out Placed, err error) {
+func (b *Book) change(ctx context.Context, key int64, f func(*db.Tx, *holds, *order.Order) (changed bool, err error)) (Placed, error) {
 	h := holds{b: b}
-	err = h.inTx(ctx, func(tx *db.Tx) error {
+	var out Placed
+	err := h.inTx(ctx, func(tx *db.Tx) error {
 		o, err := order.Load(tx, key)
 		if err != nil {
 			return err
@@ -32,7 +32,10 @@ func (b *Book) change(ctx context.Context, key int64, f func(*db.Tx, *holds, *or
 		out, err = b.placed(tx, o)
 		return err
 	})
-	return out, err
+	if err != nil { // and out may be anything
+		return Placed{}, err
+	}
+	return out, nil
 }
 
 // live is the order's assignment that is offered or accepted; nil when it has none.
@@ -238,19 +241,16 @@ func (b *Book) handTo(tx *db.Tx, h *holds, o *order.Order, had *order.Assignment
 	if !sh.store.AcceptingOrders(tx.Now()) {
 		return fault.Refused("store-cannot-serve", nil, "the store takes no orders now (%s)", sh.store.Status)
 	}
-	p := &pick{shop: sh, slot: sh.store.SlotAt(q.begin), m: int(math.Round(geo.DistanceM(o.Dropoff, sh.store.Location))), items: q.items}
-	if !sh.left.take(p.slot.UnixMilli(), sh.store.OrdersPerSlot, q.items) {
+	p := &pick{shop: sh, slot: sh.store.SlotAt(q.begin), m: metres(geo.DistanceM(o.Dropoff, sh.store.Location)), items: q.items}
+	// The rows are asked whatever the index believes.
+	switch claimed, err := b.claim(tx, p); {
+	case err != nil:
+		return err
+	case !claimed:
 		return cannotServe(sh.store)
 	}
-	claimed, err := b.claim(tx, p)
-	if err != nil || !claimed {
-		p.giveBack()
-		if err == nil {
-			err = cannotServe(sh.store)
-		}
-		return err
-	}
-	h.kept = append(h.kept, p)
+	p.shop.left.force(p.slot.UnixMilli(), p.items)
+	h.keep(p)
 	if had != nil {
 		if err := b.free(tx, o, had); err != nil {
 			return err
@@ -265,7 +265,7 @@ func (b *Book) handTo(tx *db.Tx, h *holds, o *order.Order, had *order.Assignment
 			return err
 		}
 	}
-	_, err = b.offer(tx, o, p, rank)
+	_, err := b.offer(tx, o, p, rank)
 	return err
 }
 

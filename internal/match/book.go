@@ -12,6 +12,7 @@ package match
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,14 +34,17 @@ type Book struct {
 	refresh sync.Mutex
 	changes int64 // the last change of a store the index has seen
 
+	apply   sync.Mutex     // one change of the index at a time, by version
+	removed map[int64]bool // keys that must not come back with late news
+
 	onSupply func() // set before the first change
 }
 
 // NewBook fills the live index from d and keeps it up to date with what stores reports. onSupply
 // is called, often and without waiting, when an unassignable order may have become possible.
 func NewBook(ctx context.Context, d *db.DB, stores *partner.Book, log *slog.Logger, onSupply func()) (*Book, error) {
-	b := &Book{db: d, log: log, stores: stores, index: assign.NewIndex[shop](), onSupply: onSupply}
-	stores.Watch(b.apply)
+	b := &Book{db: d, log: log, stores: stores, index: assign.NewIndex[shop](), onSupply: onSupply, removed: map[int64]bool{}}
+	stores.Watch(b.hear)
 	return b, b.load(ctx)
 }
 
@@ -68,19 +72,20 @@ type Placed struct {
 // the external_id for another order.
 func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then func(*db.Tx, Placed) error) (Placed, error) {
 	d = d.Normal()
-	if err := d.Check(b.db.Now(), false); err != nil {
-		return Placed{}, err
-	}
+	wrong := d.Check(b.db.Now(), false)
 	cell, err := geo.CellOf(d.Dropoff, geo.MatchRes)
-	if err != nil {
-		return Placed{}, fault.InvalidField("/dropoff/location", "invalid-location", "%s", err)
+	if wrong == nil && err != nil {
+		wrong = fault.InvalidField("/dropoff/location", "invalid-location", "%s", err)
+	}
+	if wrong != nil && d.ExternalID == "" {
+		return Placed{}, wrong
 	}
 	key := b.db.Keys().Next()
 	var out Placed
 	// The search runs here, on the sender's own goroutine, and not on the one that writes.
 	first := d.New(key, merchant, cell, b.db.Now())
 	h := holds{b: b}
-	if q, ok := b.askFor(&first, first.CreatedAt, nil); ok {
+	if q, ok := b.askFor(&first, first.CreatedAt, nil); ok && wrong == nil {
 		h.pre, _ = b.choose(&q)
 	}
 	err = h.inTx(ctx, func(tx *db.Tx) error {
@@ -100,6 +105,10 @@ func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then fu
 				return err
 			}
 		}
+		// Only now: a repeat is answered as it was, even when its window is over by now.
+		if wrong != nil {
+			return wrong
+		}
 		o := d.New(key, merchant, cell, tx.Now())
 		if err := order.Note(tx, &o, "order.created", time.Time{}, order.Happened{}); err != nil {
 			return err
@@ -114,7 +123,10 @@ func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then fu
 		out = Placed{Order: o, Assignment: a, Store: s}
 		return call(then, tx, out)
 	})
-	return out, err
+	if err != nil {
+		return Placed{}, err
+	}
+	return out, nil
 }
 
 func call(then func(*db.Tx, Placed) error, tx *db.Tx, p Placed) error {
@@ -145,13 +157,12 @@ func (b *Book) Quote(ctx context.Context, d order.Draft) (Quoted, error) {
 	if !ok {
 		return Quoted{Reason: "data_error", At: now}, nil
 	}
-	p, ok := b.choose(&q)
+	hit, ok := b.nearest(&q)
 	if !ok {
 		return Quoted{Reason: b.whyNot(&q), At: now}, nil
 	}
-	p.giveBack()
 	promise, _ := o.PromiseAt(now)
-	return Quoted{Store: p.shop.store, DistanceM: p.m, Promise: &promise, At: now}, nil
+	return Quoted{Store: hit.Value.store, DistanceM: metres(hit.DistanceM), Promise: &promise, At: now}, nil
 }
 
 // askFor is what to look for o with; ok is false when o's window is over.
@@ -161,47 +172,73 @@ func (b *Book) askFor(o *order.Order, now time.Time, tried map[int64]bool) (q as
 }
 
 // holds are the reservations in memory that a transaction lives on: given back when it fails, and
-// when it is run again.
+// when it is run again. A transaction that overstayed is given up while its function still runs, so
+// what that one takes afterwards goes straight back.
 type holds struct {
 	b    *Book
 	pre  *pick // chosen before the transaction began
-	kept []*pick
 	runs int
+
+	mu   sync.Mutex
+	kept []*pick
+	over bool
+}
+
+func (h *holds) keep(p *pick) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		p.giveBack()
+		return
+	}
+	h.kept = append(h.kept, p)
 }
 
 func (h *holds) giveBack() {
-	if h.pre != nil {
-		h.pre.giveBack()
-		h.pre = nil
-	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, p := range h.kept {
 		p.giveBack()
 	}
-	h.kept = h.kept[:0]
+	h.kept = nil
 }
 
 func (h *holds) inTx(ctx context.Context, f func(*db.Tx) error) error {
+	if h.pre != nil {
+		h.keep(h.pre)
+	}
 	done := false
 	defer func() {
+		h.mu.Lock()
+		h.over = true
+		h.mu.Unlock()
 		if !done {
 			h.giveBack()
+			h.b.supplied() // somebody may have been turned away meanwhile
 		}
 	}()
 	err := h.b.db.InTx(ctx, func(tx *db.Tx) error {
 		if h.runs++; h.runs > 1 {
 			h.giveBack()
+			h.pre = nil
 		}
 		return f(tx)
 	})
-	if err == nil {
-		done = true
-		if h.pre != nil { // never used: the order was known already
-			h.pre.giveBack()
-		}
-	}
+	done = err == nil
 	return err
 }
 
+// drop gives one reservation back.
+func (h *holds) drop(p *pick) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i := slices.Index(h.kept, p); i >= 0 {
+		h.kept = slices.Delete(h.kept, i, i+1)
+		p.giveBack()
+	}
+}
+
+// next is a store for q with what it needs reserved and held.
 func (h *holds) next(q *ask) (*pick, bool) {
 	if p := h.pre; p != nil {
 		h.pre = nil
@@ -210,33 +247,47 @@ func (h *holds) next(q *ask) (*pick, bool) {
 		if p.slot.Equal(p.shop.store.SlotAt(q.begin)) && !q.tried[p.shop.store.Key] && p.shop.store.OpenAt(q.begin) {
 			return p, true
 		}
-		p.giveBack()
+		h.drop(p)
 	}
-	return h.b.choose(q)
+	p, ok := h.b.choose(q)
+	if ok {
+		h.keep(p)
+	}
+	return p, ok
 }
 
 // assign gives o to the nearest store that was not tried yet, or finds it unassignable. The caller
 // writes o. Claims that the database refuses teach the index and lead to the next store.
 func (b *Book) assign(tx *db.Tx, h *holds, o *order.Order, tried map[int64]bool) (*order.Assignment, *partner.Store, error) {
 	q, inTime := b.askFor(o, tx.Now(), tried)
+	healed := false
 	for inTime {
 		p, ok := h.next(&q)
 		if !ok {
+			// The index may be too gloomy about the stores near by: what another process gave
+			// back, it did not hear. Look at the rows once before turning somebody away.
+			if !healed {
+				healed = true
+				if better, err := b.heal(tx, &q); err != nil {
+					return nil, nil, err
+				} else if better {
+					continue
+				}
+			}
 			break
 		}
 		claimed, err := b.claim(tx, p)
 		if err != nil {
-			p.giveBack()
 			return nil, nil, err
 		}
 		if !claimed {
-			p.giveBack()
-			if err := b.learn(tx, p); err != nil {
+			h.drop(p)
+			if err := b.learn(tx, p.shop, p.slot); err != nil {
 				return nil, nil, err
 			}
+			q.refuse(p.shop.store.Key)
 			continue
 		}
-		h.kept = append(h.kept, p)
 		a, err := b.offer(tx, o, p, len(tried)+1)
 		return a, p.shop.store, err
 	}
@@ -259,7 +310,7 @@ func (b *Book) giveUp(tx *db.Tx, o *order.Order, reason string) error {
 // claim takes the unit of capacity and the goods in the database; false when they are not there.
 func (b *Book) claim(tx *db.Tx, p *pick) (bool, error) {
 	s := p.shop.store
-	ok, err := partner.ClaimSlot(tx, s.Key, p.slot, s.OrdersPerSlot)
+	ok, err := partner.ClaimSlot(tx, s.Key, p.slot)
 	if err != nil || !ok {
 		return false, err
 	}
@@ -272,22 +323,61 @@ func (b *Book) claim(tx *db.Tx, p *pick) (bool, error) {
 	return false, partner.ReleaseSlot(tx, s.Key, p.slot)
 }
 
-// learn reads anew what the index had wrong about a store.
-func (b *Book) learn(tx *db.Tx, p *pick) error {
-	key := p.shop.store.Key
-	var used []int
-	if err := tx.Select(&used, `SELECT used FROM slot_use WHERE store_key = ? AND slot = ?`, key, p.slot.UnixMilli()); err != nil {
-		return err
-	}
-	used = append(used, 0)
-	p.shop.left.setUsed(p.slot.UnixMilli(), used[0], tx.Now())
-	lines, err := partner.StockOf(tx, key)
+// learn reads anew what the index has wrong about a store.
+func (b *Book) learn(q db.Queryer, sh shop, slot time.Time) error {
+	key := sh.store.Key
+	s, err := partner.LoadTx(q, key)
 	if err != nil {
 		return err
 	}
-	p.shop.left.setStock(lines)
+	if s.Removed {
+		b.remove(key)
+		return nil
+	}
+	if err := b.put(&s); err != nil {
+		return err
+	}
+	var used []int
+	if err := q.Select(&used, `SELECT used FROM slot_use WHERE store_key = ? AND slot = ?`, key, slot.UnixMilli()); err != nil {
+		return err
+	}
+	used = append(used, 0)
+	sh.left.setUsed(slot.UnixMilli(), used[0])
+	lines, err := partner.StockOf(q, key)
+	if err != nil {
+		return err
+	}
+	sh.left.setStock(lines)
 	return nil
 }
+
+// heal learns about the nearest stores that q only lacks room or goods at, and reports whether one
+// of them can serve it after all. A store is learnt about once a second at most: when a whole town
+// is full, that is no news.
+func (b *Book) heal(r db.Queryer, q *ask) (bool, error) {
+	var near []shop
+	seen := 0
+	b.index.Walk(q.at, q.maxM, func(h assign.Hit[shop]) bool {
+		seen++
+		if o := q.meet(&h.Value); (o == noRoom || o == noGoods) && !q.refused[h.Key] && h.Value.left.stale(q.now) {
+			near = append(near, h.Value)
+		}
+		return len(near) < healAtOnce && seen < lookedAt
+	})
+	for _, sh := range near {
+		if err := b.learn(r, sh, sh.store.SlotAt(q.begin)); err != nil {
+			return false, err
+		}
+	}
+	return len(near) > 0 && b.anybody(q), nil
+}
+
+// healAtOnce is how many stores a hopeless order reads the rows of, lookedAt how many it looks at
+// in the index: beyond the nearest, more does not help the people near the order.
+const (
+	healAtOnce = 4
+	lookedAt   = 200
+)
 
 func goods(items []order.Item) []partner.Item {
 	out := make([]partner.Item, len(items))

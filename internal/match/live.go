@@ -8,6 +8,7 @@ import (
 
 	"doorstep/geo"
 	"doorstep/internal/assign"
+	"doorstep/internal/ident"
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
 )
@@ -22,13 +23,25 @@ type shop struct {
 // left counts what a store still has: room by slot, goods by SKU. It proposes only; the database
 // decides. So it may be too hopeful (a claim then fails and it is read anew), and errs on that side.
 type left struct {
-	mu   sync.Mutex
-	used map[int64]int  // units taken, by start of the slot in ms
-	free map[string]int // units available, by SKU
+	mu      sync.Mutex
+	used    map[int64]int  // units taken, by start of the slot in ms
+	free    map[string]int // units available, by SKU
+	learned time.Time      // when the rows were last looked at for want of anything better
 }
 
-// keptSlots bounds a store's counters: slots that are over are forgotten beyond it.
+// keptSlots bounds a store's counters: beyond it, slots that are long over are forgotten.
 const keptSlots = 256
+
+// stale reports whether it is time to look at the rows again, and says that it was done.
+func (l *left) stale(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.learned).Abs() < time.Second {
+		return false
+	}
+	l.learned = now
+	return true
+}
 
 func newLeft() *left { return &left{used: map[int64]int{}, free: map[string]int{}} }
 
@@ -55,11 +68,35 @@ func (l *left) take(slot int64, capacity int, items []order.Item) bool {
 	if l.used[slot] >= capacity || !l.has(items) {
 		return false
 	}
+	l.count(slot, items)
+	return true
+}
+
+// force counts what the rows have given already, also when there seemed to be none.
+func (l *left) force(slot int64, items []order.Item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count(slot, items)
+}
+
+func (l *left) count(slot int64, items []order.Item) {
+	l.forget(slot)
 	l.used[slot]++
 	for _, it := range items {
 		l.free[it.SKU] -= it.Quantity
 	}
-	return true
+}
+
+// forget drops the counters of slots two days before the one that is wanted now.
+func (l *left) forget(slot int64) {
+	if len(l.used) < keptSlots {
+		return
+	}
+	for s := range l.used {
+		if s < slot-48*time.Hour.Milliseconds() {
+			delete(l.used, s)
+		}
+	}
 }
 
 // give returns what take reserved.
@@ -74,16 +111,10 @@ func (l *left) give(slot int64, items []order.Item) {
 	}
 }
 
-func (l *left) setUsed(slot int64, used int, now time.Time) {
+func (l *left) setUsed(slot int64, used int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.used) >= keptSlots {
-		for s := range l.used {
-			if s < now.Add(-48*time.Hour).UnixMilli() {
-				delete(l.used, s)
-			}
-		}
-	}
+	l.forget(slot)
 	l.used[slot] = used
 }
 
@@ -110,7 +141,7 @@ func (b *Book) load(ctx context.Context) error {
 	}
 	err = b.stores.EachSlotUse(ctx, b.db.Now().Add(-48*time.Hour), func(store int64, slot time.Time, used int) error {
 		if sh, ok := b.index.Get(store); ok {
-			sh.left.setUsed(slot.UnixMilli(), used, b.db.Now())
+			sh.left.setUsed(slot.UnixMilli(), used)
 		}
 		return nil
 	})
@@ -127,23 +158,50 @@ func (b *Book) load(ctx context.Context) error {
 	return err
 }
 
+// put brings a store into the index, unless the index knows better already: news of one store may
+// come by several ways, and late.
 func (b *Book) put(s *partner.Store) error {
+	b.apply.Lock()
+	defer b.apply.Unlock()
+	if b.removed[s.Key] {
+		return nil
+	}
 	l := newLeft()
 	if old, ok := b.index.Get(s.Key); ok {
+		if old.store.Version >= s.Version {
+			return nil
+		}
 		l = old.left
 	}
 	return b.index.Put(s.Key, s.Location, float64(s.ServiceRadiusM), shop{s, l})
 }
 
-// apply brings a change of a store into the index, before its sender is answered.
-func (b *Book) apply(c partner.Change) {
-	switch {
-	case c.Removed:
-		b.index.Remove(c.Key)
+func (b *Book) remove(key int64) {
+	b.apply.Lock()
+	defer b.apply.Unlock()
+	b.removed[key] = true
+	b.index.Remove(key)
+}
+
+// hear brings a change of a store into the index, before its sender is answered.
+func (b *Book) hear(c partner.Change) {
+	if c.Removed {
+		b.remove(c.Key)
 		return
-	case c.Store != nil:
-		if err := b.put(c.Store); err != nil {
-			b.log.Error("store cannot be indexed", "store", b.db.Names().Name("str", c.Key), "error", err)
+	}
+	sh, known := b.index.Get(c.Key)
+	if known && c.Version < sh.store.Version {
+		return
+	}
+	s := c.Store
+	if s == nil && known {
+		counted := *sh.store
+		counted.Version = c.Version
+		s = &counted
+	}
+	if s != nil {
+		if err := b.put(s); err != nil {
+			b.log.Error("store cannot be indexed", "store", b.db.Names().Name(ident.Store, c.Key), "error", err)
 		}
 	}
 	if sh, ok := b.index.Get(c.Key); ok && len(c.Stock) > 0 {
@@ -162,19 +220,27 @@ func (b *Book) Refresh(ctx context.Context) error {
 			return err
 		}
 		for i := range stores {
-			s := &stores[i]
-			if s.Removed {
-				b.apply(partner.Change{Key: s.Key, Removed: true})
-				continue
-			}
-			lines, err := b.stores.Stock(ctx, s.Key)
-			if err != nil {
+			if err := b.takeOver(ctx, &stores[i]); err != nil {
 				return err
 			}
-			b.apply(partner.Change{Key: s.Key, Store: s, Stock: lines})
 		}
 		b.changes = next
 	}
+}
+
+func (b *Book) takeOver(ctx context.Context, s *partner.Store) error {
+	if s.Removed {
+		b.remove(s.Key)
+		return nil
+	}
+	if sh, ok := b.index.Get(s.Key); ok && sh.store.Version >= s.Version {
+		return nil // our own change: heard when it was made
+	}
+	lines, err := b.stores.Stock(ctx, s.Key)
+	if err == nil {
+		b.hear(partner.Change{Key: s.Key, Version: s.Version, Store: s, Stock: lines})
+	}
+	return err
 }
 
 // ask is what a store is looked for with.
@@ -185,6 +251,15 @@ type ask struct {
 	now   time.Time
 	items []order.Item
 	tried map[int64]bool
+	// refused are stores whose rows said no although the index said yes.
+	refused map[int64]bool
+}
+
+func (q *ask) refuse(key int64) {
+	if q.refused == nil {
+		q.refused = map[int64]bool{}
+	}
+	q.refused[key] = true
 }
 
 // pick is a store chosen for an order, with room and goods reserved in memory.
@@ -219,6 +294,8 @@ func (q *ask) meet(sh *shop) obstacle {
 		return alreadyAsked
 	case !s.AcceptingOrders(q.now), !s.OpenAt(q.begin):
 		return notOpen
+	case q.refused[s.Key]:
+		return noRoom
 	}
 	room, goods := sh.left.fits(s.SlotAt(q.begin).UnixMilli(), s.OrdersPerSlot, q.items)
 	switch {
@@ -230,15 +307,28 @@ func (q *ask) meet(sh *shop) obstacle {
 	return none
 }
 
+// nearest is the nearest store that can serve q, by the index.
+func (b *Book) nearest(q *ask) (assign.Hit[shop], bool) {
+	return b.index.Nearest(q.at, q.maxM, func(sh *shop) bool { return q.meet(sh) == none })
+}
+
+// anybody reports whether some store could serve q, by the index.
+func (b *Book) anybody(q *ask) bool {
+	_, ok := b.nearest(q)
+	return ok
+}
+
+func metres(m float64) int { return int(math.Round(m)) }
+
 // choose finds the nearest store that can serve q and reserves it in memory.
 func (b *Book) choose(q *ask) (*pick, bool) {
 	for {
-		hit, ok := b.index.Nearest(q.at, q.maxM, func(sh *shop) bool { return q.meet(sh) == none })
+		hit, ok := b.nearest(q)
 		if !ok {
 			return nil, false
 		}
 		s := hit.Value.store
-		p := &pick{shop: hit.Value, slot: s.SlotAt(q.begin), m: int(math.Round(hit.DistanceM)), items: q.items}
+		p := &pick{shop: hit.Value, slot: s.SlotAt(q.begin), m: metres(hit.DistanceM), items: q.items}
 		// Another order may have been faster between the look and the grab: look again.
 		if hit.Value.left.take(p.slot.UnixMilli(), s.OrdersPerSlot, q.items) {
 			return p, true
@@ -255,7 +345,7 @@ func (b *Book) whyNot(q *ask) string {
 	b.index.Walk(q.at, q.maxM, func(h assign.Hit[shop]) bool {
 		worst = max(worst, min(q.meet(&h.Value), noGoods))
 		seen++
-		return seen < 200
+		return seen < lookedAt
 	})
 	return reasons[worst]
 }

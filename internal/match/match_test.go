@@ -14,6 +14,7 @@ import (
 	"doorstep/geo"
 	"doorstep/internal/db"
 	"doorstep/internal/db/dbtest"
+	"doorstep/internal/fault"
 	"doorstep/internal/match"
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
@@ -251,4 +252,100 @@ func TestAFailureGivesEverythingBack(t *testing.T) {
 		t.Errorf("the only unit is gone: %+v %v", got, err)
 	}
 	w.balanced(t)
+}
+
+// What another process changes about a store counts at once, heard of or not.
+func TestTheRowsHaveTheLastWord(t *testing.T) {
+	for _, e := range []db.Engine{db.SQLite, db.Postgres} {
+		t.Run(string(e), func(t *testing.T) {
+			w := newTown(t, e)
+			ctx := context.Background()
+			s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(9)})
+			next := w.store(t, partner.Input{Name: p("next"), Lat: p(-1.291), Lng: p(36.8), OrdersPerSlot: p(9)})
+			d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+			place := func() int64 {
+				t.Helper()
+				got, err := w.book.Place(ctx, 1, d, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return got.Order.Store
+			}
+			other := partner.NewBook(w.db, partner.StandardDefaults())
+			if _, err := other.Update(ctx, s.Key, partner.Patch{OrdersPerSlot: p(1)}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if a, b := place(), place(); a != s.Key || b != next.Key {
+				t.Errorf("capacity 1: %d, %d", a, b)
+			}
+			if _, err := other.Update(ctx, s.Key, partner.Patch{OrdersPerSlot: p(5)}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.book.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if a := place(); a != s.Key {
+				t.Errorf("capacity 5: %d", a)
+			}
+			if _, err := other.Pause(ctx, s.Key, nil); err != nil {
+				t.Fatal(err)
+			}
+			if a := place(); a != next.Key {
+				t.Errorf("paused: %d", a)
+			}
+			w.balanced(t)
+		})
+	}
+}
+
+// The index may take a store for full that is not: before an order is turned away, the rows are
+// looked at.
+func TestNobodyIsTurnedAwayByAStaleIndex(t *testing.T) {
+	w := newTown(t, db.SQLite)
+	ctx := context.Background()
+	s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(1)})
+	if _, err := w.stores.SetStock(ctx, s.Key, []partner.Count{{SKU: "milk", OnHand: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+	d.Items = []order.Item{{SKU: "milk", Quantity: 1}}
+	here, there := w.book, w.open(t)
+	first, err := here.Place(ctx, 1, d, nil)
+	if err != nil || first.Store == nil {
+		t.Fatal(err)
+	}
+	waiting, err := here.Place(ctx, 1, d, nil)
+	if err != nil || waiting.Order.Reason != "capacity_exceeded" {
+		t.Fatalf("%+v %v", waiting.Order, err)
+	}
+	w.clock.Advance(2 * time.Second)
+	if _, err := there.Cancel(ctx, first.Order.Key, "cancelled_by_merchant", "merchant"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := here.RetryUnassignable(ctx); n != 1 || err != nil {
+		t.Errorf("%d found a store after the other process gave it back (%v)", n, err)
+	}
+	w.balanced(t)
+}
+
+// A merchant that never heard the answer may ask again, however late.
+func TestARepeatIsAnsweredWhenItsWindowIsOver(t *testing.T) {
+	w := newTown(t, db.SQLite)
+	ctx := context.Background()
+	w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8)})
+	d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+	d.ExternalID, d.Window = "A-1", &order.Span{From: noon.Add(time.Hour), To: noon.Add(2 * time.Hour)}
+	first, err := w.book.Place(ctx, 1, d, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Advance(24 * time.Hour)
+	again, err := w.book.Place(ctx, 1, d, nil)
+	if err != nil || !again.Repeat || again.Order.Key != first.Order.Key {
+		t.Errorf("%+v %v", again, err)
+	}
+	d.ExternalID = "A-2"
+	if _, err := w.book.Place(ctx, 1, d, nil); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a new order for a window that is over: %v", err)
+	}
 }

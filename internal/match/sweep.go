@@ -58,14 +58,19 @@ func (b *Book) RetryUnassignable(ctx context.Context) (int, error) {
 // and the cursor to go on from, 0 at the end.
 func (b *Book) possible(ctx context.Context, cursor int64) (keys []int64, last int64, err error) {
 	const page = 500
-	waiting, err := order.Unassigned(b.db.Read(ctx), cursor, page)
+	waiting, err := order.Unassigned(b.db.Read(ctx), b.db.Now(), cursor, page)
 	if err != nil {
 		return nil, 0, err
 	}
 	for i := range waiting {
 		o := &waiting[i]
 		q, ok := b.askFor(o, b.db.Now(), nil)
-		if !ok || !b.anybody(&q) {
+		if ok && !b.anybody(&q) {
+			if ok, err = b.heal(b.db.Read(ctx), &q); err != nil {
+				return nil, 0, err
+			}
+		}
+		if !ok {
 			continue
 		}
 		// Only now is it worth a look who was asked already.
@@ -80,12 +85,6 @@ func (b *Book) possible(ctx context.Context, cursor int64) (keys []int64, last i
 		last = waiting[page-1].Key
 	}
 	return keys, last, nil
-}
-
-// anybody reports whether some store could serve q, by the index.
-func (b *Book) anybody(q *ask) bool {
-	_, ok := b.index.Nearest(q.at, q.maxM, func(sh *shop) bool { return q.meet(sh) == none })
-	return ok
 }
 
 func (b *Book) retry(ctx context.Context, key int64) error {

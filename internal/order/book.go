@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"doorstep/internal/db"
@@ -187,16 +188,16 @@ func (b *Book) SetInstructions(ctx context.Context, key int64, text, mode string
 		if o.Status.Terminal() || o.Status.InCustody() {
 			return false, fault.Refused("too-late", nil, "the parcel is on its way: instructions can be changed until pick-up")
 		}
-		if mode != "" && mode != o.Mode {
-			if mode == LeaveAtDoor && o.Details.PINRequired {
-				return false, fault.InvalidField("/mode", "contradiction", "this parcel needs your PIN and cannot be left at the door")
-			}
-			return false, fault.Refused("mode-fixed", []string{o.Mode}, "how the parcel is handed over was agreed with the shop: %s", o.Mode)
+		if mode == "" {
+			mode = o.Mode
 		}
-		if o.Details.Instructions == text {
+		if mode == LeaveAtDoor && o.Details.PINRequired {
+			return false, fault.InvalidField("/mode", "contradiction", "this parcel needs your PIN and cannot be left at the door")
+		}
+		if o.Details.Instructions == text && o.Mode == mode {
 			return false, nil
 		}
-		o.Details.Instructions = text
+		o.Details.Instructions, o.Mode = text, mode
 		return true, Note(tx, o, "order.instructions_changed", time.Time{}, Happened{})
 	})
 }
@@ -204,6 +205,9 @@ func (b *Book) SetInstructions(ctx context.Context, key int64, text, mode string
 // RenewLink makes a new tracking link; the old one is dead at once.
 func (b *Book) RenewLink(ctx context.Context, key int64) (Order, error) {
 	return b.change(ctx, key, func(tx *db.Tx, o *Order) (bool, error) {
+		if o.LinkVersion == math.MaxUint8 { // counting on would bring the first link back to life
+			return false, fault.Refused("too-many-links", nil, "this order's link was renewed too often")
+		}
 		o.LinkVersion++
 		return true, Note(tx, o, "order.tracking_link_renewed", time.Time{}, Happened{})
 	})

@@ -17,6 +17,7 @@
 package order
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -237,6 +238,13 @@ func ParseLink(n *ident.Names, token string) (key int64, version uint8, ok bool)
 func StatusOf(event string) (Status, bool) {
 	s := Status(strings.TrimPrefix(event, "order."))
 	return s, s.Known()
+}
+
+type versionKey struct{}
+
+// Expect has every change of an order under ctx refused unless the order is at this version.
+func Expect(ctx context.Context, version int64) context.Context {
+	return context.WithValue(ctx, versionKey{}, version)
 }
 
 // PIN is what the customer says at the door when the order asks for it.

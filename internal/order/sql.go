@@ -113,10 +113,11 @@ func loadOne(q db.Queryer, query string, args ...any) (Order, error) {
 	return r.order()
 }
 
-// Unassigned are the orders behind a key that no store has or is being asked about, oldest first.
-func Unassigned(q db.Queryer, after int64, limit int) ([]Order, error) {
+// Unassigned are the orders behind a key that no store has or is being asked about and whose window
+// is not over at now, oldest first.
+func Unassigned(q db.Queryer, now time.Time, after int64, limit int) ([]Order, error) {
 	return loadAll(q, `SELECT `+orderColumns+` FROM orders WHERE status = 'unassignable' AND assignment_key = 0 AND key > ?
-		ORDER BY key LIMIT ?`, after, limit)
+		AND (window_to IS NULL OR window_to > ?) ORDER BY key LIMIT ?`, after, now.UnixMilli(), limit)
 }
 
 func loadAll(q db.Queryer, query string, args ...any) ([]Order, error) {
@@ -166,7 +167,12 @@ func Insert(tx *db.Tx, o *Order) error {
 
 // Save writes back what can change about an order and counts its version up. When another
 // transaction changed the row meanwhile, the whole function is run again.
+//
+// Errors: fault.Stale when the sender expected another version (see Expect).
 func Save(tx *db.Tx, o *Order) error {
+	if want, ok := tx.Context().Value(versionKey{}).(int64); ok && want != o.Version {
+		return fault.New(fault.Stale, "version-mismatch", "the order is at version %d: read it again", o.Version)
+	}
 	details, err := json.Marshal(o.Details)
 	if err != nil {
 		return err
@@ -182,10 +188,10 @@ func Save(tx *db.Tx, o *Order) error {
 		ended = &ms
 	}
 	o.UpdatedAt = tx.Now()
-	n, err := tx.Exec(`UPDATE orders SET status = ?, status_reason = ?, cancelled_by = ?, details = ?, promise_from = ?, promise_to = ?,
+	n, err := tx.Exec(`UPDATE orders SET status = ?, status_reason = ?, cancelled_by = ?, mode = ?, details = ?, promise_from = ?, promise_to = ?,
 		store_key = ?, assignment_key = ?, distance_m = ?, reroutes = ?, attempts = ?, grade = ?, link_version = ?, code_tries = ?,
 		last_event = ?, event_count = ?, version = version + 1, updated_at = ?, ended_at = ? WHERE key = ? AND version = ?`,
-		string(o.Status), o.Reason, o.CancelledBy, string(details), pf, pt, o.Store, o.Assignment, o.DistanceM, o.Reroutes,
+		string(o.Status), o.Reason, o.CancelledBy, o.Mode, string(details), pf, pt, o.Store, o.Assignment, o.DistanceM, o.Reroutes,
 		o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries, o.Chain.Last, o.Chain.Count, o.UpdatedAt.UnixMilli(), ended,
 		o.Key, o.Version)
 	if err != nil {

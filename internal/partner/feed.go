@@ -21,13 +21,15 @@ func StockOf(q db.Queryer, storeKey int64) ([]StockLine, error) { return selectS
 // KnownStatus reports whether s is a status of a store.
 func KnownStatus(s string) bool { return slices.Contains(statuses, s) }
 
-// PurgeSlotUse forgets the counters of slots that began before a time: nobody can order in them
-// any more. It works in small transactions, so that nobody waits long behind it.
+// PurgeSlotUse forgets the counters of slots that began before a time and that no open assignment
+// holds a unit of: nobody can order in them or give anything back. It works in small transactions, so that nobody waits long behind it.
 func (b *Book) PurgeSlotUse(ctx context.Context, before time.Time) error {
 	for {
 		var n int64
 		err := b.db.InTx(ctx, func(tx *db.Tx) (err error) {
-			n, err = tx.Exec(`DELETE FROM slot_use WHERE (store_key, slot) IN (SELECT store_key, slot FROM slot_use WHERE slot < ? LIMIT 2000)`, before.UnixMilli())
+			n, err = tx.Exec(`DELETE FROM slot_use WHERE (store_key, slot) IN (SELECT store_key, slot FROM slot_use u WHERE slot < ?
+				AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.store_key = u.store_key AND a.slot = u.slot AND a.status IN ('offered', 'accepted'))
+				LIMIT 2000)`, before.UnixMilli())
 			return err
 		})
 		if err != nil || n == 0 {

@@ -2,6 +2,7 @@ package partner_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -14,9 +15,22 @@ func TestOldSlotsAreForgotten(t *testing.T) {
 	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
 		b := partner.NewBook(d, partner.StandardDefaults())
 		now := time.Now().Truncate(time.Hour)
+		s, _, err := b.Create(context.Background(), partner.Input{Name: p("s"), Lat: p(1.), Lng: p(2.)})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i := range 5 {
 			if err := d.InTx(context.Background(), func(tx *db.Tx) error {
-				_, err := partner.ClaimSlot(tx, 1, now.Add(time.Duration(i-3)*time.Hour), 10)
+				slot := now.Add(time.Duration(i-3) * time.Hour)
+				if ok, err := partner.ClaimSlot(tx, s.Key, slot); err != nil || !ok {
+					return fmt.Errorf("claim: %v %v", ok, err)
+				}
+				if i > 0 {
+					return nil
+				}
+				// Of the oldest an order is still open, and may give its unit back.
+				_, err := tx.Exec(`INSERT INTO assignment (key, order_key, store_key, status, reason, rank, score, slot, offered_at)
+					VALUES (1, 1, ?, 'accepted', '', 1, 0, ?, 0)`, s.Key, slot.UnixMilli())
 				return err
 			}); err != nil {
 				t.Fatal(err)
@@ -32,7 +46,7 @@ func TestOldSlotsAreForgotten(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if len(left) != 2 || left[0].Before(now) {
+		if len(left) != 3 || !left[0].Equal(now.Add(-3*time.Hour)) || left[1].Before(now) {
 			t.Errorf("left: %v", left)
 		}
 	})

@@ -21,11 +21,17 @@ func (s *Store) tidy() {
 		&s.Address.PostalCode, &s.Address.Country, &s.Phone, &s.Locale, &s.TimeZone, &s.OpeningHours} {
 		*text = strings.TrimSpace(*text)
 	}
+	// A spreadsheet breaks long names and addresses into lines; they are one line here.
+	for _, text := range []*string{&s.Name, &s.Address.Line1, &s.Address.Locality, &s.Address.Region} {
+		*text = lineBreaks.ReplaceAllString(*text, " ")
+	}
 	s.Address.Country = strings.ToUpper(s.Address.Country)
 	if strings.HasPrefix(s.Phone, "+") {
 		s.Phone = phoneMarks.Replace(s.Phone)
 	}
 }
+
+var lineBreaks = regexp.MustCompile(`\s*[\r\n]+\s*`)
 
 var phoneMarks = strings.NewReplacer(" ", "", "-", "", ".", "", "(", "", ")", "")
 

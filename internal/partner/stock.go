@@ -208,15 +208,16 @@ func checkShelf(units int, lines []StockLine, counts []Count) error {
 	return nil
 }
 
-// ClaimSlot takes one unit of the store's slot that begins at slot (see Store.SlotAt), if fewer than
-// capacity are taken. ok is false when there was none left.
-func ClaimSlot(tx *db.Tx, storeKey int64, slot time.Time, capacity int) (ok bool, err error) {
-	if capacity <= 0 {
-		return false, nil
-	}
-	n, err := tx.Exec(`INSERT INTO slot_use (store_key, slot, used) VALUES (?, ?, 1)
-		ON CONFLICT (store_key, slot) DO UPDATE SET used = slot_use.used + 1 WHERE slot_use.used < ?`,
-		storeKey, slot.UnixMilli(), capacity)
+// ClaimSlot takes one unit of the store's slot that begins at slot (see Store.SlotAt). ok is false
+// when none is left, or when the store takes no orders any more: the row decides and not what the
+// caller knows of it, which another process may have changed.
+func ClaimSlot(tx *db.Tx, storeKey int64, slot time.Time) (ok bool, err error) {
+	n, err := tx.Exec(`INSERT INTO slot_use (store_key, slot, used)
+		SELECT s.key, CAST(? AS BIGINT), 1 FROM store s WHERE s.key = ? AND s.orders_per_slot > 0 AND s.removed_at IS NULL
+			AND (s.status = 'active' OR s.status = 'paused' AND s.paused_until IS NOT NULL AND s.paused_until <= ?)
+		ON CONFLICT (store_key, slot) DO UPDATE SET used = slot_use.used + 1
+			WHERE slot_use.used < (SELECT orders_per_slot FROM store WHERE key = excluded.store_key)`,
+		slot.UnixMilli(), storeKey, tx.Now().UnixMilli())
 	return n == 1, err
 }
 

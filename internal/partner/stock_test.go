@@ -132,7 +132,7 @@ func TestACountIsCheckedAndRepeatsDoNothing(t *testing.T) {
 // However many ask at once, 10 units of a slot and 500 units of a SKU are given to 10 and to 500.
 func TestNothingIsSoldTwice(t *testing.T) {
 	inTown(t, func(w *town) {
-		s := w.create()
+		s := w.create(func(in *partner.Input) { in.OrdersPerSlot = p(10) })
 		w.count(s.Key, "tea", 50)
 		var slots, units atomic.Int64
 		var wg sync.WaitGroup
@@ -140,7 +140,7 @@ func TestNothingIsSoldTwice(t *testing.T) {
 			wg.Go(func() {
 				var slot, unit bool
 				if err := w.db.InTx(ctx, func(tx *db.Tx) (err error) {
-					if slot, err = partner.ClaimSlot(tx, s.Key, noon, 10); err != nil {
+					if slot, err = partner.ClaimSlot(tx, s.Key, noon); err != nil {
 						return err
 					}
 					unit, err = partner.ClaimStock(tx, s.Key, []partner.Item{{SKU: "tea", Quantity: 1}})
@@ -171,13 +171,10 @@ func TestNothingIsSoldTwice(t *testing.T) {
 		w.same(lines, map[int64]partner.StockLine{s.Key: {SKU: "tea", OnHand: 50, Reserved: 50}})
 
 		w.tx(func(tx *db.Tx) error {
-			if ok, err := partner.ClaimSlot(tx, s.Key, noon.Add(time.Hour), 0); ok || err != nil {
-				w.Errorf("a store without capacity: %v %v", ok, err)
-			}
 			if err := partner.ReleaseSlot(tx, s.Key, noon); err != nil {
 				return err
 			}
-			ok, err := partner.ClaimSlot(tx, s.Key, noon, 10)
+			ok, err := partner.ClaimSlot(tx, s.Key, noon)
 			if !ok {
 				w.Error("a unit given back can be taken again")
 			}
@@ -275,6 +272,52 @@ func TestStockAgainstAModel(t *testing.T) {
 		maps.DeleteFunc(reserved, func(_ string, n int) bool { return n == 0 })
 		if !maps.Equal(gotOn, onHand) || !maps.Equal(gotReserved, reserved) {
 			t.Fatalf("on hand %v reserved %v, want %v %v", gotOn, gotReserved, onHand, reserved)
+		}
+	})
+}
+
+// The row decides: what the caller believes of the store does not count.
+func TestOnlyAStoreThatTakesOrdersGivesRoom(t *testing.T) {
+	inTown(t, func(w *town) {
+		claim := func(key int64) (ok bool) {
+			w.tx(func(tx *db.Tx) (err error) {
+				ok, err = partner.ClaimSlot(tx, key, noon)
+				return err
+			})
+			return ok
+		}
+		s := w.create()
+		if !claim(s.Key) {
+			w.Fatal("an active store gives no room")
+		}
+		for _, c := range []struct {
+			name  string
+			patch partner.Patch
+			want  bool
+		}{
+			{"no capacity", partner.Patch{OrdersPerSlot: p(0)}, false},
+			{"capacity below what is used", partner.Patch{OrdersPerSlot: p(1)}, false},
+			{"more capacity", partner.Patch{OrdersPerSlot: p(2)}, true},
+			{"room, but busy", partner.Patch{OrdersPerSlot: p(9), Status: p(partner.Busy)}, false},
+			{"active again", partner.Patch{Status: p(partner.Active)}, true},
+		} {
+			if _, err := w.book.Update(ctx, s.Key, c.patch, nil); err != nil {
+				w.Fatal(err)
+			}
+			if got := claim(s.Key); got != c.want {
+				w.Errorf("%s: %v", c.name, got)
+			}
+		}
+		if _, err := w.book.Pause(ctx, s.Key, nil); err != nil {
+			w.Fatal(err)
+		}
+		if claim(s.Key) {
+			w.Error("a paused store gives room")
+		}
+		gone := w.create(func(in *partner.Input) { in.Name = p("gone") })
+		w.must(w.book.Remove(ctx, gone.Key, nil))
+		if claim(gone.Key) || claim(12345) {
+			w.Error("a store that is not there gives room")
 		}
 	})
 }

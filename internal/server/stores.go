@@ -187,8 +187,32 @@ func (k *call) updateStore() error {
 	if err != nil {
 		return err
 	}
-	s, err = k.Stores.Update(k.ctx, s.Key, in.input(), version)
+	s, err = k.changeStore(s, &in, version)
 	return k.replyStore(http.StatusOK, s, err)
+}
+
+// changeStore changes s. What the network decided a store cannot lift, not even between our look and the
+// change: its own status is set only at the version that was looked at.
+func (k *call) changeStore(s partner.Store, in *storeIn, version *int64) (partner.Store, error) {
+	if k.who.Role != auth.RoleStore || in.Status == nil {
+		return k.Stores.Update(k.ctx, s.Key, in.input(), version)
+	}
+	for try := 1; ; try++ {
+		if s.Status == partner.Suspended || s.Status == partner.Closed {
+			return s, fault.Refused("store-"+s.Status, nil, "the store is %s: ask the network to open it again", s.Status)
+		}
+		seen := version
+		if seen == nil {
+			seen = &s.Version
+		}
+		changed, err := k.Stores.Update(k.ctx, s.Key, in.input(), seen)
+		if fault.KindOf(err) != fault.Stale || version != nil || try == 2 {
+			return changed, err
+		}
+		if s, err = k.Stores.Get(k.ctx, s.Key); err != nil {
+			return s, err
+		}
+	}
 }
 
 func (k *call) deleteStore() error {

@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -88,25 +90,31 @@ func (p *place) take(w wish) {
 
 // oracle looks at all places.
 type oracle struct {
-	places []*place
+	places []*place // from south to north
 	byID   map[string]*place
+	reach  float64 // degrees of latitude beyond which no place serves
 }
 
 func newOracle(places []*place) *oracle {
-	o := &oracle{places: places, byID: make(map[string]*place, len(places))}
+	o := &oracle{places: slices.Clone(places), byID: make(map[string]*place, len(places))}
+	slices.SortFunc(o.places, byLatitude)
 	for _, p := range places {
 		o.byID[p.id] = p
+		o.reach = max(o.reach, p.radiusM/degreeM)
 	}
 	return o
 }
 
+func byLatitude(a, b *place) int { return cmp.Compare(a.lat, b.lat) }
+
 // nearest is the least distance of a place that could serve w; ok is false when none could.
 func (o *oracle) nearest(w wish) (metres float64, ok bool) {
 	metres = math.Inf(1)
-	for _, p := range o.places {
-		// A degree of latitude is 111 km wherever it is: too far north or south is too far.
-		if math.Abs(p.lat-w.lat)*degreeM > p.radiusM {
-			continue
+	// A degree of latitude is 111 km wherever it is: who is too far north or south need not be asked.
+	from, _ := slices.BinarySearchFunc(o.places, &place{lat: w.lat - o.reach}, byLatitude)
+	for _, p := range o.places[from:] {
+		if p.lat > w.lat+o.reach {
+			break
 		}
 		if m, can := p.could(w); can && m < metres {
 			metres, ok = m, true

@@ -47,7 +47,7 @@ func serve(t *testing.T, e db.Engine) (url, admin string) {
 			_, err := placing.ExpireDue(ctx)
 			return err
 		}},
-		job.Job{Name: "retry-unassignable", Schedule: job.Every(time.Second), Run: func(ctx context.Context, _ *job.Slot) error {
+		job.Job{Name: "retry-unassignable", Schedule: job.Every(time.Minute), Run: func(ctx context.Context, _ *job.Slot) error {
 			_, err := placing.RetryUnassignable(ctx)
 			return err
 		}})...)

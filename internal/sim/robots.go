@@ -188,7 +188,8 @@ func (w *world) pace(now time.Time) float64 {
 }
 
 func (w *world) live(ctx context.Context) {
-	look := min(max(time.Duration(float64(2*time.Second)/w.Speed), 50*time.Millisecond), 2*time.Second)
+	const slowest = 3 * time.Second // looking is what an idle city costs
+	look := min(max(time.Duration(float64(slowest)/w.Speed), 50*time.Millisecond), slowest)
 	var wg sync.WaitGroup
 	for _, x := range []struct {
 		what  string
@@ -223,7 +224,7 @@ func (w *world) every(ctx context.Context, what string, pause time.Duration, f f
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			if failures++; failures == 1 { // once, not every two seconds while the server restarts
+			if failures++; failures == 1 { // once, not every few seconds while the server restarts
 				w.Log.Warn("the city stumbles", "at", what, "error", err)
 			}
 			wait = max(pause, min(500*time.Millisecond<<min(failures, 6), 30*time.Second))
