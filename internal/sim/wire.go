@@ -23,8 +23,6 @@ type Location struct {
 	AccuracyM float64 `json:"accuracy_m,omitempty"` // only of a measured position
 }
 
-func locationOf(p geo.Point) Location { return Location{Lat: p.Lat, Lng: p.Lng} }
-
 func (l Location) point() geo.Point { return geo.Point{Lat: l.Lat, Lng: l.Lng} }
 
 // Address is for people.
