@@ -243,10 +243,10 @@ func (b *Book) handTo(tx *db.Tx, h *holds, o *order.Order, had *order.Assignment
 	}
 	p := &pick{shop: sh, slot: sh.store.SlotAt(q.begin), m: metres(geo.DistanceM(o.Dropoff, sh.store.Location)), items: q.items}
 	// The rows are asked whatever the index believes.
-	switch claimed, err := b.claim(tx, p); {
+	switch lacks, err := b.claim(tx, p); {
 	case err != nil:
 		return err
-	case !claimed:
+	case lacks != none:
 		return cannotServe(sh.store)
 	}
 	p.shop.left.force(p.slot.UnixMilli(), p.items)

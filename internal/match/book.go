@@ -276,16 +276,16 @@ func (b *Book) assign(tx *db.Tx, h *holds, o *order.Order, tried map[int64]bool)
 			}
 			break
 		}
-		claimed, err := b.claim(tx, p)
+		lacks, err := b.claim(tx, p)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !claimed {
+		if lacks != none {
 			h.drop(p)
 			if err := b.learn(tx, p.shop, p.slot); err != nil {
 				return nil, nil, err
 			}
-			q.refuse(p.shop.store.Key)
+			q.refuse(p.shop.store.Key, lacks)
 			continue
 		}
 		a, err := b.offer(tx, o, p, len(tried)+1)
@@ -307,20 +307,21 @@ func (b *Book) giveUp(tx *db.Tx, o *order.Order, reason string) error {
 	return order.Move(tx, o, order.Unassignable, time.Time{}, order.Happened{Reason: reason})
 }
 
-// claim takes the unit of capacity and the goods in the database; false when they are not there.
-func (b *Book) claim(tx *db.Tx, p *pick) (bool, error) {
+// claim takes the unit of capacity and the goods in the database; it returns what is lacking, none
+// when all was taken.
+func (b *Book) claim(tx *db.Tx, p *pick) (lacks obstacle, err error) {
 	s := p.shop.store
 	ok, err := partner.ClaimSlot(tx, s.Key, p.slot)
 	if err != nil || !ok {
-		return false, err
+		return noRoom, err
 	}
 	if len(p.items) == 0 {
-		return true, nil
+		return none, nil
 	}
 	if ok, err = partner.ClaimStock(tx, s.Key, goods(p.items)); err != nil || ok {
-		return ok, err
+		return none, err
 	}
-	return false, partner.ReleaseSlot(tx, s.Key, p.slot)
+	return noGoods, partner.ReleaseSlot(tx, s.Key, p.slot)
 }
 
 // learn reads anew what the index has wrong about a store.
@@ -359,7 +360,7 @@ func (b *Book) heal(r db.Queryer, q *ask) (bool, error) {
 	seen := 0
 	b.index.Walk(q.at, q.maxM, func(h assign.Hit[shop]) bool {
 		seen++
-		if o := q.meet(&h.Value); (o == noRoom || o == noGoods) && !q.refused[h.Key] && h.Value.left.stale(q.now) {
+		if o := q.meet(&h.Value); (o == noRoom || o == noGoods) && q.refused[h.Key] == 0 && h.Value.left.stale(q.now) {
 			near = append(near, h.Value)
 		}
 		return len(near) < healAtOnce && seen < lookedAt

@@ -251,15 +251,15 @@ type ask struct {
 	now   time.Time
 	items []order.Item
 	tried map[int64]bool
-	// refused are stores whose rows said no although the index said yes.
-	refused map[int64]bool
+	// refused are stores whose rows said no although the index said yes, and what they lacked.
+	refused map[int64]obstacle
 }
 
-func (q *ask) refuse(key int64) {
+func (q *ask) refuse(key int64, lacks obstacle) {
 	if q.refused == nil {
-		q.refused = map[int64]bool{}
+		q.refused = map[int64]obstacle{}
 	}
-	q.refused[key] = true
+	q.refused[key] = lacks
 }
 
 // pick is a store chosen for an order, with room and goods reserved in memory.
@@ -294,8 +294,8 @@ func (q *ask) meet(sh *shop) obstacle {
 		return alreadyAsked
 	case !s.AcceptingOrders(q.now), !s.OpenAt(q.begin):
 		return notOpen
-	case q.refused[s.Key]:
-		return noRoom
+	case q.refused[s.Key] != 0:
+		return q.refused[s.Key]
 	}
 	room, goods := sh.left.fits(s.SlotAt(q.begin).UnixMilli(), s.OrdersPerSlot, q.items)
 	switch {
