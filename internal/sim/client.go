@@ -237,14 +237,3 @@ func all[T any](ctx context.Context, c *Client, path string, query url.Values) i
 		}
 	}
 }
-
-func collect[T any](seq iter.Seq2[T, error]) ([]T, error) {
-	var list []T
-	for x, err := range seq {
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, x)
-	}
-	return list, nil
-}

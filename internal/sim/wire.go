@@ -301,9 +301,8 @@ func (c *Client) Record(ctx context.Context, events []DoorEvent) error {
 
 // Tracking is what the customer sees, as far as anyone here asks.
 type Tracking struct {
-	PIN            string   `json:"pin"`
-	CollectionCode string   `json:"collection_code"`
-	Actions        []string `json:"actions"`
+	PIN            string `json:"pin"`
+	CollectionCode string `json:"collection_code"`
 }
 
 // Tracking opens the customer's link; no key is needed.
