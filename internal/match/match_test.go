@@ -39,6 +39,12 @@ func newTown(t testing.TB, e db.Engine) *town {
 	return w
 }
 
+func onEachEngine(t *testing.T, f func(t *testing.T, e db.Engine)) {
+	for _, e := range []db.Engine{db.SQLite, db.Postgres} {
+		t.Run(string(e), func(t *testing.T) { f(t, e) })
+	}
+}
+
 func (w *town) open(t testing.TB) *match.Book {
 	t.Helper()
 	b, err := match.NewBook(context.Background(), w.db, w.stores, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
@@ -105,67 +111,65 @@ func (o *oracle) choose(d order.Draft, begin time.Time) (best *partner.Store, me
 // A crowded town with hours, slots, shelves and two radii: every answer is what brute force says,
 // also for a book that was opened on the database in the middle.
 func TestPlacingEqualsBruteForce(t *testing.T) {
-	for _, e := range []db.Engine{db.SQLite, db.Postgres} {
-		t.Run(string(e), func(t *testing.T) {
-			w := newTown(t, e)
-			rng := rand.New(rand.NewPCG(7, 11))
-			near := func() geo.Point {
-				return geo.Point{Lat: -1.29 + rng.NormFloat64()*.02, Lng: 36.8 + rng.NormFloat64()*.02}
-			}
-			hours := []string{"", "Mo-Su 08:00-20:00", "Mo-Fr 18:00-02:00", "Mo-Su 11:00-13:00,15:00-16:00", "off"}
-			o := &oracle{used: map[string]int{}, stock: map[string]int{}}
-			for i := range 120 {
-				s := w.store(t, partner.Input{Name: p(fmt.Sprint("s", i)), Lat: p(near().Lat), Lng: p(near().Lng), TimeZone: p("Africa/Nairobi"),
-					OpeningHours: p(hours[rng.IntN(len(hours))]), ServiceRadiusM: p(500 + rng.IntN(5000)),
-					SlotMinutes: p([]int{15, 60, 1440}[rng.IntN(3)]), OrdersPerSlot: p(rng.IntN(6))})
-				for _, sku := range []string{"milk", "rice"} {
-					n := rng.IntN(6)
-					if _, err := w.stores.SetStock(context.Background(), s.Key, []partner.Count{{SKU: sku, OnHand: n}}); err != nil {
-						t.Fatal(err)
-					}
-					o.stock[fmt.Sprint(s.Key, sku)] = n
-				}
-				o.stores = append(o.stores, s)
-			}
-			served := 0
-			for i := range 600 {
-				d := draft(near())
-				if rng.IntN(3) == 0 {
-					d.RadiusM = 300 + rng.IntN(3000)
-				}
-				if rng.IntN(2) == 0 {
-					d.Items = []order.Item{{SKU: "milk", Quantity: 1 + rng.IntN(2)}, {SKU: "rice", Quantity: 1}}[:1+rng.IntN(2)]
-				}
-				begin := w.clock.Now()
-				if rng.IntN(2) == 0 {
-					begin = begin.Add(time.Duration(rng.IntN(48*60)) * time.Minute)
-					d.Window = &order.Span{From: begin, To: begin.Add(2 * time.Hour)}
-				}
-				want, metres := o.choose(d, begin)
-				got, err := w.book.Place(context.Background(), 1, d, nil)
-				if err != nil {
+	onEachEngine(t, func(t *testing.T, e db.Engine) {
+		w := newTown(t, e)
+		rng := rand.New(rand.NewPCG(7, 11))
+		near := func() geo.Point {
+			return geo.Point{Lat: -1.29 + rng.NormFloat64()*.02, Lng: 36.8 + rng.NormFloat64()*.02}
+		}
+		hours := []string{"", "Mo-Su 08:00-20:00", "Mo-Fr 18:00-02:00", "Mo-Su 11:00-13:00,15:00-16:00", "off"}
+		o := &oracle{used: map[string]int{}, stock: map[string]int{}}
+		for i := range 120 {
+			s := w.store(t, partner.Input{Name: p(fmt.Sprint("s", i)), Lat: p(near().Lat), Lng: p(near().Lng), TimeZone: p("Africa/Nairobi"),
+				OpeningHours: p(hours[rng.IntN(len(hours))]), ServiceRadiusM: p(500 + rng.IntN(5000)),
+				SlotMinutes: p([]int{15, 60, 1440}[rng.IntN(3)]), OrdersPerSlot: p(rng.IntN(6))})
+			for _, sku := range []string{"milk", "rice"} {
+				n := rng.IntN(6)
+				if _, err := w.stores.SetStock(context.Background(), s.Key, []partner.Count{{SKU: sku, OnHand: n}}); err != nil {
 					t.Fatal(err)
 				}
-				switch {
-				case want == nil && got.Store == nil:
-				case want == nil || got.Store == nil:
-					t.Fatalf("order %d: brute force says %v, got %v (%s)", i, want, got.Store, got.Order.Reason)
-				case geo.DistanceM(d.Dropoff, got.Store.Location) != metres:
-					t.Fatalf("order %d: brute force goes %.3f m to %s, got %s", i, metres, want.Name, got.Store.Name)
-				default:
-					served++
-				}
-				if i == 300 {
-					w.book = w.open(t) // a restart: the index comes from the rows
-				}
-				w.clock.Advance(time.Duration(rng.IntN(4)) * time.Minute)
+				o.stock[fmt.Sprint(s.Key, sku)] = n
 			}
-			if served < 150 {
-				t.Errorf("only %d of 600 orders were served: the town is too poor to test anything", served)
+			o.stores = append(o.stores, s)
+		}
+		served := 0
+		for i := range 600 {
+			d := draft(near())
+			if rng.IntN(3) == 0 {
+				d.RadiusM = 300 + rng.IntN(3000)
 			}
-			w.balanced(t)
-		})
-	}
+			if rng.IntN(2) == 0 {
+				d.Items = []order.Item{{SKU: "milk", Quantity: 1 + rng.IntN(2)}, {SKU: "rice", Quantity: 1}}[:1+rng.IntN(2)]
+			}
+			begin := w.clock.Now()
+			if rng.IntN(2) == 0 {
+				begin = begin.Add(time.Duration(rng.IntN(48*60)) * time.Minute)
+				d.Window = &order.Span{From: begin, To: begin.Add(2 * time.Hour)}
+			}
+			want, metres := o.choose(d, begin)
+			got, err := w.book.Place(context.Background(), 1, d, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case want == nil && got.Store == nil:
+			case want == nil || got.Store == nil:
+				t.Fatalf("order %d: brute force says %v, got %v (%s)", i, want, got.Store, got.Order.Reason)
+			case geo.DistanceM(d.Dropoff, got.Store.Location) != metres:
+				t.Fatalf("order %d: brute force goes %.3f m to %s, got %s", i, metres, want.Name, got.Store.Name)
+			default:
+				served++
+			}
+			if i == 300 {
+				w.book = w.open(t) // a restart: the index comes from the rows
+			}
+			w.clock.Advance(time.Duration(rng.IntN(4)) * time.Minute)
+		}
+		if served < 150 {
+			t.Errorf("only %d of 600 orders were served: the town is too poor to test anything", served)
+		}
+		w.balanced(t)
+	})
 }
 
 // balanced holds the counters against the assignments they stand for.
@@ -187,165 +191,167 @@ func (w *town) balanced(t *testing.T) {
 // Two processes on one database: each has its own idea of what is left, the database has the last
 // word.
 func TestTwoProcessesNeverOverrunTogether(t *testing.T) {
-	for _, e := range []db.Engine{db.SQLite, db.Postgres} {
-		t.Run(string(e), func(t *testing.T) {
-			w := newTown(t, e)
-			s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(30)})
-			if _, err := w.stores.SetStock(context.Background(), s.Key, []partner.Count{{SKU: "milk", OnHand: 20}}); err != nil {
-				t.Fatal(err)
-			}
-			books := []*match.Book{w.open(t), w.open(t)}
-			d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
-			var mu sync.Mutex
-			count := map[string]int{}
-			var wg sync.WaitGroup
-			for i := range 80 {
-				wg.Go(func() {
-					d := d
-					if i%2 == 0 {
-						d.Items = []order.Item{{SKU: "milk", Quantity: 1}}
-					}
-					got, err := books[i%4/2].Place(context.Background(), 1, d, nil)
-					if err != nil {
-						t.Error(err)
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					count[string(got.Order.Status)]++
-				})
-			}
-			wg.Wait()
-			if count["confirmed"] != 30 {
-				t.Errorf("30 units gave %v", count)
-			}
-			w.balanced(t)
-			// What another process does to stores reaches this one.
-			if _, err := books[0].Quote(context.Background(), d); err != nil {
-				t.Fatal(err)
-			}
-			other := partner.NewBook(w.db, partner.StandardDefaults())
-			if _, _, err := other.Create(context.Background(), partner.Input{Name: p("new"), Lat: p(-1.291), Lng: p(36.8)}); err != nil {
-				t.Fatal(err)
-			}
-			if err := books[0].Refresh(context.Background()); err != nil {
-				t.Fatal(err)
-			}
-			if q, err := books[0].Quote(context.Background(), d); err != nil || q.Store == nil || q.Store.Name != "new" {
-				t.Errorf("the other process's store: %+v, %v", q, err)
-			}
-		})
-	}
+	onEachEngine(t, func(t *testing.T, e db.Engine) {
+		w := newTown(t, e)
+		s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(30)})
+		if _, err := w.stores.SetStock(context.Background(), s.Key, []partner.Count{{SKU: "milk", OnHand: 20}}); err != nil {
+			t.Fatal(err)
+		}
+		books := []*match.Book{w.open(t), w.open(t)}
+		d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+		var mu sync.Mutex
+		count := map[string]int{}
+		var wg sync.WaitGroup
+		for i := range 80 {
+			wg.Go(func() {
+				d := d
+				if i%2 == 0 {
+					d.Items = []order.Item{{SKU: "milk", Quantity: 1}}
+				}
+				got, err := books[i%4/2].Place(context.Background(), 1, d, nil)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				count[string(got.Order.Status)]++
+			})
+		}
+		wg.Wait()
+		if count["confirmed"] != 30 {
+			t.Errorf("30 units gave %v", count)
+		}
+		w.balanced(t)
+		// What another process does to stores reaches this one.
+		if _, err := books[0].Quote(context.Background(), d); err != nil {
+			t.Fatal(err)
+		}
+		other := partner.NewBook(w.db, partner.StandardDefaults())
+		if _, _, err := other.Create(context.Background(), partner.Input{Name: p("new"), Lat: p(-1.291), Lng: p(36.8)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := books[0].Refresh(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if q, err := books[0].Quote(context.Background(), d); err != nil || q.Store == nil || q.Store.Name != "new" {
+			t.Errorf("the other process's store: %+v, %v", q, err)
+		}
+	})
 }
 
 // A failed transaction leaves nothing reserved, in rows or in memory.
 func TestAFailureGivesEverythingBack(t *testing.T) {
-	w := newTown(t, db.SQLite)
-	s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(1)})
-	d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
-	for range 3 {
-		if _, err := w.book.Place(context.Background(), 1, d, func(*db.Tx, match.Placed) error { panic("the answer could not be stored") }); err == nil {
-			t.Fatal("a failed order was acknowledged")
+	onEachEngine(t, func(t *testing.T, e db.Engine) {
+		w := newTown(t, e)
+		s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(1)})
+		d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+		for range 3 {
+			if _, err := w.book.Place(context.Background(), 1, d, func(*db.Tx, match.Placed) error { panic("the answer could not be stored") }); err == nil {
+				t.Fatal("a failed order was acknowledged")
+			}
 		}
-	}
-	got, err := w.book.Place(context.Background(), 1, d, nil)
-	if err != nil || got.Store == nil || got.Store.Key != s.Key {
-		t.Errorf("the only unit is gone: %+v %v", got, err)
-	}
-	w.balanced(t)
+		got, err := w.book.Place(context.Background(), 1, d, nil)
+		if err != nil || got.Store == nil || got.Store.Key != s.Key {
+			t.Errorf("the only unit is gone: %+v %v", got, err)
+		}
+		w.balanced(t)
+	})
 }
 
 // What another process changes about a store counts at once, heard of or not.
 func TestTheRowsHaveTheLastWord(t *testing.T) {
-	for _, e := range []db.Engine{db.SQLite, db.Postgres} {
-		t.Run(string(e), func(t *testing.T) {
-			w := newTown(t, e)
-			ctx := context.Background()
-			s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(9)})
-			next := w.store(t, partner.Input{Name: p("next"), Lat: p(-1.291), Lng: p(36.8), OrdersPerSlot: p(9)})
-			d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
-			place := func() int64 {
-				t.Helper()
-				got, err := w.book.Place(ctx, 1, d, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return got.Order.Store
-			}
-			other := partner.NewBook(w.db, partner.StandardDefaults())
-			if _, err := other.Update(ctx, s.Key, partner.Patch{OrdersPerSlot: p(1)}, nil); err != nil {
+	onEachEngine(t, func(t *testing.T, e db.Engine) {
+		w := newTown(t, e)
+		ctx := context.Background()
+		s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(9)})
+		next := w.store(t, partner.Input{Name: p("next"), Lat: p(-1.291), Lng: p(36.8), OrdersPerSlot: p(9)})
+		d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+		place := func() int64 {
+			t.Helper()
+			got, err := w.book.Place(ctx, 1, d, nil)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if a, b := place(), place(); a != s.Key || b != next.Key {
-				t.Errorf("capacity 1: %d, %d", a, b)
-			}
-			if _, err := other.Update(ctx, s.Key, partner.Patch{OrdersPerSlot: p(5)}, nil); err != nil {
-				t.Fatal(err)
-			}
-			if err := w.book.Refresh(ctx); err != nil {
-				t.Fatal(err)
-			}
-			if a := place(); a != s.Key {
-				t.Errorf("capacity 5: %d", a)
-			}
-			if _, err := other.Pause(ctx, s.Key, nil); err != nil {
-				t.Fatal(err)
-			}
-			if a := place(); a != next.Key {
-				t.Errorf("paused: %d", a)
-			}
-			w.balanced(t)
-		})
-	}
+			return got.Order.Store
+		}
+		other := partner.NewBook(w.db, partner.StandardDefaults())
+		if _, err := other.Update(ctx, s.Key, partner.Patch{OrdersPerSlot: p(1)}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := place(), place(); a != s.Key || b != next.Key {
+			t.Errorf("capacity 1: %d, %d", a, b)
+		}
+		if _, err := other.Update(ctx, s.Key, partner.Patch{OrdersPerSlot: p(5)}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.book.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if a := place(); a != s.Key {
+			t.Errorf("capacity 5: %d", a)
+		}
+		if _, err := other.Pause(ctx, s.Key, nil); err != nil {
+			t.Fatal(err)
+		}
+		if a := place(); a != next.Key {
+			t.Errorf("paused: %d", a)
+		}
+		w.balanced(t)
+	})
 }
 
 // The index may take a store for full that is not: before an order is turned away, the rows are
 // looked at.
 func TestNobodyIsTurnedAwayByAStaleIndex(t *testing.T) {
-	w := newTown(t, db.SQLite)
-	ctx := context.Background()
-	s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(1)})
-	if _, err := w.stores.SetStock(ctx, s.Key, []partner.Count{{SKU: "milk", OnHand: 1}}); err != nil {
-		t.Fatal(err)
-	}
-	d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
-	d.Items = []order.Item{{SKU: "milk", Quantity: 1}}
-	here, there := w.book, w.open(t)
-	first, err := here.Place(ctx, 1, d, nil)
-	if err != nil || first.Store == nil {
-		t.Fatal(err)
-	}
-	waiting, err := here.Place(ctx, 1, d, nil)
-	if err != nil || waiting.Order.Reason != "capacity_exceeded" {
-		t.Fatalf("%+v %v", waiting.Order, err)
-	}
-	w.clock.Advance(2 * time.Second)
-	if _, err := there.Cancel(ctx, first.Order.Key, "cancelled_by_merchant", "merchant"); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := here.RetryUnassignable(ctx); n != 1 || err != nil {
-		t.Errorf("%d found a store after the other process gave it back (%v)", n, err)
-	}
-	w.balanced(t)
+	onEachEngine(t, func(t *testing.T, e db.Engine) {
+		w := newTown(t, e)
+		ctx := context.Background()
+		s := w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8), OrdersPerSlot: p(1)})
+		if _, err := w.stores.SetStock(ctx, s.Key, []partner.Count{{SKU: "milk", OnHand: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+		d.Items = []order.Item{{SKU: "milk", Quantity: 1}}
+		here, there := w.book, w.open(t)
+		first, err := here.Place(ctx, 1, d, nil)
+		if err != nil || first.Store == nil {
+			t.Fatal(err)
+		}
+		waiting, err := here.Place(ctx, 1, d, nil)
+		if err != nil || waiting.Order.Reason != "capacity_exceeded" {
+			t.Fatalf("%+v %v", waiting.Order, err)
+		}
+		w.clock.Advance(2 * time.Second)
+		if _, err := there.Cancel(ctx, first.Order.Key, "cancelled_by_merchant", "merchant"); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := here.RetryUnassignable(ctx); n != 1 || err != nil {
+			t.Errorf("%d found a store after the other process gave it back (%v)", n, err)
+		}
+		w.balanced(t)
+	})
 }
 
 // A merchant that never heard the answer may ask again, however late.
 func TestARepeatIsAnsweredWhenItsWindowIsOver(t *testing.T) {
-	w := newTown(t, db.SQLite)
-	ctx := context.Background()
-	w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8)})
-	d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
-	d.ExternalID, d.Window = "A-1", &order.Span{From: noon.Add(time.Hour), To: noon.Add(2 * time.Hour)}
-	first, err := w.book.Place(ctx, 1, d, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.clock.Advance(24 * time.Hour)
-	again, err := w.book.Place(ctx, 1, d, nil)
-	if err != nil || !again.Repeat || again.Order.Key != first.Order.Key {
-		t.Errorf("%+v %v", again, err)
-	}
-	d.ExternalID = "A-2"
-	if _, err := w.book.Place(ctx, 1, d, nil); fault.KindOf(err) != fault.Invalid {
-		t.Errorf("a new order for a window that is over: %v", err)
-	}
+	onEachEngine(t, func(t *testing.T, e db.Engine) {
+		w := newTown(t, e)
+		ctx := context.Background()
+		w.store(t, partner.Input{Name: p("s"), Lat: p(-1.29), Lng: p(36.8)})
+		d := draft(geo.Point{Lat: -1.29, Lng: 36.8})
+		d.ExternalID, d.Window = "A-1", &order.Span{From: noon.Add(time.Hour), To: noon.Add(2 * time.Hour)}
+		first, err := w.book.Place(ctx, 1, d, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.clock.Advance(24 * time.Hour)
+		again, err := w.book.Place(ctx, 1, d, nil)
+		if err != nil || !again.Repeat || again.Order.Key != first.Order.Key {
+			t.Errorf("%+v %v", again, err)
+		}
+		d.ExternalID = "A-2"
+		if _, err := w.book.Place(ctx, 1, d, nil); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("a new order for a window that is over: %v", err)
+		}
+	})
 }

@@ -154,23 +154,24 @@ func TestAForgottenQuoteCostsOneLine(t *testing.T) {
 }
 
 func TestAFileThatIsNoListOfStoresIsRefusedWhole(t *testing.T) {
-	d := dbtest.Open(t, db.SQLite, db.Options{})
-	book := partner.NewBook(d, kenya())
-	for _, c := range []struct{ format, file, want string }{
-		{partner.CSV, "", "no-header"},
-		{partner.CSV, "\n\n", "no-header"},
-		{partner.CSV, "name,lat,lng\n", "missing-column"},
-		{partner.CSV, "external_id,lat\n", "missing-column"},
-		{partner.CSV, "external_id,lat,lng,Lat\n", "duplicate-column"},
-		{partner.CSV, "\xff\xfee\x00x\x00", "utf-16"},
-		{partner.CSV, "PK\x03\x04\x00\x00", "missing-column"},
-		{"xlsx", "", "unknown-format"},
-	} {
-		_, err := book.Import(ctx, strings.NewReader(c.file), partner.ImportOptions{Format: c.format})
-		if e := fault.As(err); e == nil || len(e.Fields) != 1 || e.Fields[0].Code != c.want {
-			t.Errorf("%q: %v, want %s", c.file[:min(40, len(c.file))], err, c.want)
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		book := partner.NewBook(d, kenya())
+		for _, c := range []struct{ format, file, want string }{
+			{partner.CSV, "", "no-header"},
+			{partner.CSV, "\n\n", "no-header"},
+			{partner.CSV, "name,lat,lng\n", "missing-column"},
+			{partner.CSV, "external_id,lat\n", "missing-column"},
+			{partner.CSV, "external_id,lat,lng,Lat\n", "duplicate-column"},
+			{partner.CSV, "\xff\xfee\x00x\x00", "utf-16"},
+			{partner.CSV, "PK\x03\x04\x00\x00", "missing-column"},
+			{"xlsx", "", "unknown-format"},
+		} {
+			_, err := book.Import(ctx, strings.NewReader(c.file), partner.ImportOptions{Format: c.format})
+			if e := fault.As(err); e == nil || len(e.Fields) != 1 || e.Fields[0].Code != c.want {
+				t.Errorf("%q: %v, want %s", c.file[:min(40, len(c.file))], err, c.want)
+			}
 		}
-	}
+	})
 }
 
 func TestNDJSONLinesAreTheAPIsStores(t *testing.T) {
@@ -215,12 +216,13 @@ func TestNDJSONLinesAreTheAPIsStores(t *testing.T) {
 }
 
 func TestOnlySoManyErrorsAreShown(t *testing.T) {
-	d := dbtest.Open(t, db.SQLite, db.Options{})
-	book := partner.NewBook(d, kenya())
-	r, err := book.Import(ctx, strings.NewReader("external_id,lat,lng\n"+strings.Repeat("x\n", 5_000)), partner.ImportOptions{Format: partner.CSV})
-	if err != nil || r.Failed != 5000 || len(r.Errors) != 1000 || r.ErrorsOmitted != 4000 {
-		t.Errorf("%d failed, %d shown, %d not: %v", r.Failed, len(r.Errors), r.ErrorsOmitted, err)
-	}
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		book := partner.NewBook(d, kenya())
+		r, err := book.Import(ctx, strings.NewReader("external_id,lat,lng\n"+strings.Repeat("x\n", 5_000)), partner.ImportOptions{Format: partner.CSV})
+		if err != nil || r.Failed != 5000 || len(r.Errors) != 1000 || r.ErrorsOmitted != 4000 {
+			t.Errorf("%d failed, %d shown, %d not: %v", r.Failed, len(r.Errors), r.ErrorsOmitted, err)
+		}
+	})
 }
 
 func TestARepeatedImportFinishesOneThatWasStopped(t *testing.T) {

@@ -188,91 +188,92 @@ func TestNothingIsSoldTwice(t *testing.T) {
 
 // Any sequence of claims, releases, pick-ups and arrivals leaves what a plain map would.
 func TestStockAgainstAModel(t *testing.T) {
-	d := dbtest.Open(t, db.SQLite, db.Options{})
-	book := partner.NewBook(d, partner.StandardDefaults())
-	skus := rapid.SampledFrom([]string{"a", "b", "c", "none"})
-	rapid.Check(t, func(t *rapid.T) {
-		s, _, err := book.Create(ctx, nairobi())
-		if err != nil {
-			t.Fatal(err)
-		}
-		onHand, reserved := map[string]int{"a": 6, "b": 3, "c": 0}, map[string]int{}
-		var counts []partner.Count
-		for sku, n := range onHand {
-			counts = append(counts, partner.Count{SKU: sku, OnHand: n})
-		}
-		if _, err := book.SetStock(ctx, s.Key, counts); err != nil {
-			t.Fatal(err)
-		}
-		var held [][]partner.Item
-		err = d.InTx(ctx, func(tx *db.Tx) error {
-			for range rapid.IntRange(1, 12).Draw(t, "steps") {
-				switch step := rapid.SampledFrom([]string{"claim", "claim", "release", "take", "add"}).Draw(t, "step"); {
-				case step == "add":
-					if err := book.AddStock(tx, s.Key, "c", 2); err != nil {
-						return err
-					}
-					onHand["c"] += 2
-				case step == "claim":
-					items := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) partner.Item {
-						return partner.Item{SKU: skus.Draw(t, "sku"), Quantity: rapid.IntRange(1, 3).Draw(t, "n")}
-					}), 0, 4).Draw(t, "items")
-					need := map[string]int{}
-					for _, it := range items {
-						need[it.SKU] += it.Quantity
-					}
-					want := true
-					for sku, n := range need {
-						want = want && onHand[sku]-reserved[sku] >= n
-					}
-					ok, err := partner.ClaimStock(tx, s.Key, items)
-					if err != nil || ok != want {
-						t.Fatalf("claim %v: %v %v, want %v", items, ok, err, want)
-					}
-					if ok {
-						held = append(held, items)
-						for sku, n := range need {
-							reserved[sku] += n
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		book := partner.NewBook(d, partner.StandardDefaults())
+		skus := rapid.SampledFrom([]string{"a", "b", "c", "none"})
+		rapid.Check(t, func(t *rapid.T) {
+			s, _, err := book.Create(ctx, nairobi())
+			if err != nil {
+				t.Fatal(err)
+			}
+			onHand, reserved := map[string]int{"a": 6, "b": 3, "c": 0}, map[string]int{}
+			var counts []partner.Count
+			for sku, n := range onHand {
+				counts = append(counts, partner.Count{SKU: sku, OnHand: n})
+			}
+			if _, err := book.SetStock(ctx, s.Key, counts); err != nil {
+				t.Fatal(err)
+			}
+			var held [][]partner.Item
+			err = d.InTx(ctx, func(tx *db.Tx) error {
+				for range rapid.IntRange(1, 12).Draw(t, "steps") {
+					switch step := rapid.SampledFrom([]string{"claim", "claim", "release", "take", "add"}).Draw(t, "step"); {
+					case step == "add":
+						if err := book.AddStock(tx, s.Key, "c", 2); err != nil {
+							return err
 						}
-					}
-				case len(held) > 0:
-					items := held[0]
-					held = held[1:]
-					f := partner.ReleaseStock
-					if step == "take" {
-						f = partner.TakeStock
-					}
-					if err := f(tx, s.Key, items); err != nil {
-						return err
-					}
-					for _, it := range items {
-						reserved[it.SKU] -= it.Quantity
+						onHand["c"] += 2
+					case step == "claim":
+						items := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) partner.Item {
+							return partner.Item{SKU: skus.Draw(t, "sku"), Quantity: rapid.IntRange(1, 3).Draw(t, "n")}
+						}), 0, 4).Draw(t, "items")
+						need := map[string]int{}
+						for _, it := range items {
+							need[it.SKU] += it.Quantity
+						}
+						want := true
+						for sku, n := range need {
+							want = want && onHand[sku]-reserved[sku] >= n
+						}
+						ok, err := partner.ClaimStock(tx, s.Key, items)
+						if err != nil || ok != want {
+							t.Fatalf("claim %v: %v %v, want %v", items, ok, err, want)
+						}
+						if ok {
+							held = append(held, items)
+							for sku, n := range need {
+								reserved[sku] += n
+							}
+						}
+					case len(held) > 0:
+						items := held[0]
+						held = held[1:]
+						f := partner.ReleaseStock
 						if step == "take" {
-							onHand[it.SKU] -= it.Quantity
+							f = partner.TakeStock
+						}
+						if err := f(tx, s.Key, items); err != nil {
+							return err
+						}
+						for _, it := range items {
+							reserved[it.SKU] -= it.Quantity
+							if step == "take" {
+								onHand[it.SKU] -= it.Quantity
+							}
 						}
 					}
 				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
-			return nil
+			lines, err := book.Stock(ctx, s.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			gotOn, gotReserved := map[string]int{}, map[string]int{}
+			for _, l := range lines {
+				gotOn[l.SKU] = l.OnHand
+				if l.Reserved > 0 {
+					gotReserved[l.SKU] = l.Reserved
+				}
+			}
+			maps.DeleteFunc(reserved, func(_ string, n int) bool { return n == 0 })
+			if !maps.Equal(gotOn, onHand) || !maps.Equal(gotReserved, reserved) {
+				t.Fatalf("on hand %v reserved %v, want %v %v", gotOn, gotReserved, onHand, reserved)
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := book.Stock(ctx, s.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		gotOn, gotReserved := map[string]int{}, map[string]int{}
-		for _, l := range lines {
-			gotOn[l.SKU] = l.OnHand
-			if l.Reserved > 0 {
-				gotReserved[l.SKU] = l.Reserved
-			}
-		}
-		maps.DeleteFunc(reserved, func(_ string, n int) bool { return n == 0 })
-		if !maps.Equal(gotOn, onHand) || !maps.Equal(gotReserved, reserved) {
-			t.Fatalf("on hand %v reserved %v, want %v %v", gotOn, gotReserved, onHand, reserved)
-		}
 	})
 }
 

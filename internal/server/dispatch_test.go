@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"doorstep/internal/db"
-	"doorstep/internal/server"
 )
 
 func TestTheNetworksEventsArePulledAndFollowed(t *testing.T) {
@@ -198,54 +196,55 @@ func TestKeysAreMadeShownOnceAndEnd(t *testing.T) {
 // TestEachRoleReachesWhatIsItsOwn holds every operation of the contract against every role, with ids
 // that nobody has: who is not meant gets 403, without a key it is 401, who is meant gets further.
 func TestEachRoleReachesWhatIsItsOwn(t *testing.T) {
-	w := newWorld(t, db.SQLite, server.Options{})
-	id := w.store("duka", nil)
-	keys := map[string]string{"admin": w.admin, "dispatcher": w.key("dispatcher", "", ""), "store": w.key("store", id, ""), "merchant": w.key("merchant", "", "Acme")}
-	doc, err := document()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Ids of the right form: a role must be judged before what it asks for.
-	prefix := map[string]string{"stores": "str", "orders": "ord", "assignments": "asg", "campaigns": "cmp", "prestock-tasks": "pst", "keys": "key"}
-	variable := regexp.MustCompile(`\{[a-z0-9_]+\}`)
-	fill := func(path string) string {
-		value := "x"
-		if parts := strings.Split(path, "/"); len(parts) > 2 && prefix[parts[2]] != "" {
-			value = prefix[parts[2]] + "_000000000000000000000000"
+	story(t, func(w *world) {
+		id := w.store("duka", nil)
+		keys := map[string]string{"admin": w.admin, "dispatcher": w.key("dispatcher", "", ""), "store": w.key("store", id, ""), "merchant": w.key("merchant", "", "Acme")}
+		doc, err := document()
+		if err != nil {
+			w.Fatal(err)
 		}
-		return variable.ReplaceAllString(path, value)
-	}
-	tried := 0
-	for path, item := range doc.Paths.Map() {
-		for method, op := range item.Operations() {
-			r := request{method: method, path: fill(path)}
-			roles := rolesOf(op)
-			if len(roles) == 0 {
-				if a := w.send(r); a.status == 401 || a.status == 403 {
-					t.Errorf("%s %s needs a key: %d", method, path, a.status)
-				}
-				continue
+		// Ids of the right form: a role must be judged before what it asks for.
+		prefix := map[string]string{"stores": "str", "orders": "ord", "assignments": "asg", "campaigns": "cmp", "prestock-tasks": "pst", "keys": "key"}
+		variable := regexp.MustCompile(`\{[a-z0-9_]+\}`)
+		fill := func(path string) string {
+			value := "x"
+			if parts := strings.Split(path, "/"); len(parts) > 2 && prefix[parts[2]] != "" {
+				value = prefix[parts[2]] + "_000000000000000000000000"
 			}
-			w.send(r).refused(401, "unauthorized")
-			for role, key := range keys {
-				r.key = key
-				mine := slices.Contains(roles, role)
-				if mine && op.OperationID == "streamEvents" {
-					w.follow(r.path, key, "").close()
+			return variable.ReplaceAllString(path, value)
+		}
+		tried := 0
+		for path, item := range doc.Paths.Map() {
+			for method, op := range item.Operations() {
+				r := request{method: method, path: fill(path)}
+				roles := rolesOf(op)
+				if len(roles) == 0 {
+					if a := w.send(r); a.status == 401 || a.status == 403 {
+						w.Errorf("%s %s needs a key: %d", method, path, a.status)
+					}
 					continue
 				}
-				a := w.send(r)
-				if refused := a.status == 403; refused == mine || a.status == 401 {
-					t.Errorf("%s %s as %s: %d %s", method, path, role, a.status, a.body)
+				w.send(r).refused(401, "unauthorized")
+				for role, key := range keys {
+					r.key = key
+					mine := slices.Contains(roles, role)
+					if mine && op.OperationID == "streamEvents" {
+						w.follow(r.path, key, "").close()
+						continue
+					}
+					a := w.send(r)
+					if refused := a.status == 403; refused == mine || a.status == 401 {
+						w.Errorf("%s %s as %s: %d %s", method, path, role, a.status, a.body)
+					}
+					if mine && strings.Contains(path, "{id}") && a.status != 404 && a.status != 400 {
+						w.Errorf("%s %s of nobody as %s: %d %s", method, path, role, a.status, a.body)
+					}
+					tried++
 				}
-				if mine && strings.Contains(path, "{id}") && a.status != 404 && a.status != 400 {
-					t.Errorf("%s %s of nobody as %s: %d %s", method, path, role, a.status, a.body)
-				}
-				tried++
 			}
 		}
-	}
-	if tried < 200 {
-		t.Errorf("only %d pairs of operation and role were tried", tried)
-	}
+		if tried < 200 {
+			w.Errorf("only %d pairs of operation and role were tried", tried)
+		}
+	})
 }

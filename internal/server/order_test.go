@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"doorstep/internal/db"
-	"doorstep/internal/server"
 )
 
 func TestAnOrderFindsTheNearestStoreThatCanServeIt(t *testing.T) {
@@ -520,25 +518,26 @@ func TestListsAreStableUnderInserts(t *testing.T) {
 }
 
 func TestWithoutAKeyNothingIsSaid(t *testing.T) {
-	w := newWorld(t, db.SQLite, server.Options{})
-	router, err := contract()
-	if err != nil || router == nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{"/v1/orders", "/v1/stores", "/v1/keys", "/v1/events", "/v1/jobs", "/v1/cells", "/v1/campaigns", "/v1/me"} {
-		w.get("", path).refused(401, "unauthorized")
-		w.get("ds_live_nonsense", path).refused(401, "unauthorized")
-	}
-	w.get(w.admin, "/v1/nothing").refused(404, "no-such-path")
-	if a := w.send(request{method: http.MethodDelete, path: "/v1/orders", key: w.admin}); a.status != 405 || a.header.Get("Allow") == "" {
-		t.Errorf("a wrong method: %d %v", a.status, a.header)
-	}
-	// A key that is revoked is dead at once.
-	shop := w.post(w.admin, "/v1/keys", m{"role": "merchant", "merchant": "Acme"}).want(201)
-	w.get(shop.text("key"), "/v1/me").want(200)
-	w.post(w.admin, "/v1/keys/"+shop.text("id")+"/revoke", nil).want(200)
-	w.get(shop.text("key"), "/v1/me").refused(401, "unauthorized")
-	if l := w.get(w.admin, "/v1/keys").want(200); strings.Contains(string(l.body), shop.text("key")) {
-		t.Error("a secret is shown again")
-	}
+	story(t, func(w *world) {
+		router, err := contract()
+		if err != nil || router == nil {
+			w.Fatal(err)
+		}
+		for _, path := range []string{"/v1/orders", "/v1/stores", "/v1/keys", "/v1/events", "/v1/jobs", "/v1/cells", "/v1/campaigns", "/v1/me"} {
+			w.get("", path).refused(401, "unauthorized")
+			w.get("ds_live_nonsense", path).refused(401, "unauthorized")
+		}
+		w.get(w.admin, "/v1/nothing").refused(404, "no-such-path")
+		if a := w.send(request{method: http.MethodDelete, path: "/v1/orders", key: w.admin}); a.status != 405 || a.header.Get("Allow") == "" {
+			w.Errorf("a wrong method: %d %v", a.status, a.header)
+		}
+		// A key that is revoked is dead at once.
+		shop := w.post(w.admin, "/v1/keys", m{"role": "merchant", "merchant": "Acme"}).want(201)
+		w.get(shop.text("key"), "/v1/me").want(200)
+		w.post(w.admin, "/v1/keys/"+shop.text("id")+"/revoke", nil).want(200)
+		w.get(shop.text("key"), "/v1/me").refused(401, "unauthorized")
+		if l := w.get(w.admin, "/v1/keys").want(200); strings.Contains(string(l.body), shop.text("key")) {
+			w.Error("a secret is shown again")
+		}
+	})
 }
