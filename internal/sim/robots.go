@@ -111,6 +111,7 @@ func (w *world) settle(ctx context.Context) bool {
 		if err != nil { // the stores stand; the fair can wait
 			w.Log.Warn("demo campaign", "error", err)
 		}
+		w.rounds = nil
 		for _, s := range w.City.Stores {
 			id := ids[s.ExternalID]
 			w.shelves[id], w.rounds = s, append(w.rounds, id)
