@@ -52,6 +52,7 @@ CREATE TABLE idempotency (
     name         TEXT   NOT NULL,
     request_hash TEXT   NOT NULL,
     status       BIGINT NOT NULL,
+    header       TEXT   NOT NULL, -- JSON: the headers that belong to the answer
     body         BYTES  NOT NULL,
     UNIQUE (owner, name)
 );

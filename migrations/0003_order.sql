@@ -60,3 +60,15 @@ CREATE UNIQUE INDEX assignment_live ON assignment (order_key) WHERE status IN ('
 CREATE INDEX assignment_order ON assignment (order_key, key);
 CREATE INDEX assignment_store_live ON assignment (store_key, key) WHERE status IN ('offered', 'accepted');
 CREATE INDEX assignment_due ON assignment (deadline) WHERE status = 'offered';
+
+-- What customers said. The log only knows that they did: it is for ever, and texts are personal.
+CREATE TABLE remark (
+    key        BIGKEY,
+    order_key  BIGINT NOT NULL,
+    kind       TEXT   NOT NULL, -- rated, disputed, message_received
+    stars      BIGINT NOT NULL, -- 0: no rating
+    reason     TEXT   NOT NULL,
+    text       TEXT   NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX remark_order ON remark (order_key, key);

@@ -81,6 +81,11 @@ type DB struct {
 	writer  *writer // nil on PostgreSQL
 	rebound sync.Map
 	wake    atomic.Pointer[func()]
+
+	// What Horizon needs to know on PostgreSQL.
+	open    openTxs
+	writeAs string       // application_name of this process's writing connections
+	horizon atomic.Int64 // the greatest that was given out
 }
 
 // Open opens the database at url (a file path, or postgres://…), brings its schema up to date
@@ -380,19 +385,12 @@ func (d *DB) loadSecret(ctx context.Context) error {
 }
 
 // Horizon is the largest event key a follower of the log may read up to now: no smaller one can
-// still appear. On SQLite commits come in the order of their keys. On PostgreSQL a later key can
-// commit first, so the horizon is where the oldest open write transaction began.
+// still appear. On SQLite commits come in the order of their keys; for PostgreSQL see horizon.go.
 func (d *DB) Horizon(ctx context.Context) (int64, error) {
 	if d.engine == SQLite {
 		return 1<<63 - 1, nil
 	}
-	var ms int64
-	err := d.reads.GetContext(ctx, &ms, `SELECT floor(1000 * extract(epoch FROM least(clock_timestamp(),
-		(SELECT min(xact_start) FROM pg_stat_activity WHERE application_name = 'doorstep-write'))))::bigint`)
-	if err != nil {
-		return 0, Classify(err)
-	}
-	return ident.At(time.UnixMilli(ms)), nil
+	return d.postgresHorizon(ctx)
 }
 
 // Stats are counters since Open, for the metrics page.

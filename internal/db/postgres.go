@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	crand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -20,15 +21,16 @@ func (d *DB) openPostgres(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		// Horizon finds the open write transactions by this name.
+		// Horizon finds other processes' open write transactions by this name.
 		c.RuntimeParams["application_name"] = name
 		p := sqlx.NewDb(stdlib.OpenDB(*c), "pgx")
 		p.SetMaxOpenConns(conns)
 		p.SetMaxIdleConns(conns)
 		return p, p.PingContext(ctx)
 	}
+	d.writeAs = writePrefix + crand.Text()
 	var err error
-	if d.writes, err = open("doorstep-write", 24); err != nil {
+	if d.writes, err = open(d.writeAs, 24); err != nil {
 		return err
 	}
 	if d.reads, err = open("doorstep-read", 16); err != nil {
@@ -61,7 +63,21 @@ func (d *DB) inPostgresTx(ctx context.Context, f func(*Tx) error) error {
 }
 
 func (d *DB) tryPostgresTx(ctx context.Context, f func(*Tx) error) (err error) {
-	ptx, err := d.writes.BeginTxx(ctx, nil)
+	start := d.open.begin(d.keys)
+	defer func() {
+		if err != nil { // what waited behind it can be read now
+			d.open.end(start)
+			d.wakeFollowers()
+		}
+	}()
+	conn, err := d.writes.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// A sender that leaves stops statements but not the COMMIT: cut off in the middle, nobody could
+	// say whether it happened.
+	ptx, err := conn.BeginTxx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return err
 	}
@@ -74,6 +90,11 @@ func (d *DB) tryPostgresTx(ctx context.Context, f func(*Tx) error) (err error) {
 			_ = ptx.Rollback()
 		}
 	}()
+	var last int64
+	if err := tx.Get(&last, `SELECT coalesce(max(seq), 0) FROM event`); err != nil {
+		return err
+	}
+	d.keys.Advance(last)
 	if err := f(tx); err != nil {
 		return err
 	}
@@ -83,6 +104,7 @@ func (d *DB) tryPostgresTx(ctx context.Context, f func(*Tx) error) (err error) {
 	if err := ptx.Commit(); err != nil {
 		return err
 	}
+	d.open.end(start)
 	tx.announce()
 	d.wakeFollowers()
 	return nil

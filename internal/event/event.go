@@ -87,19 +87,6 @@ func Append(tx *db.Tx, c *Chain, e New) error {
 	return nil
 }
 
-// Filter narrows what a reader gets; a zero field does not.
-type Filter struct {
-	Subject  int64
-	Merchant int64
-	Store    int64
-}
-
-func (f Filter) fits(e Event) bool {
-	return (f.Subject == 0 || f.Subject == e.Subject) &&
-		(f.Merchant == 0 || f.Merchant == e.Merchant) &&
-		(f.Store == 0 || f.Store == e.Store)
-}
-
 const columns = `seq, prev, sequence, type, subject, merchant, store, actor, occurred_at, recorded_at, data`
 
 type row struct {

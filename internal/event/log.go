@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	page    = 500         // events read at once
-	mailbox = 256         // events that wait for one follower before it has to read the log itself
-	idle    = time.Second // how often the log is looked at without a wake-up: another process may write
+	page    = 500 // events read at once
+	mailbox = 256 // events that wait for one follower before it has to read the log itself
+	// subjectBox is small: whoever follows one subject catches up with one look at it.
+	subjectBox = 4
+	idle       = time.Second // how often the log is looked at without a wake-up: another process may write
 )
 
 // Log is the reading side: pages for those who poll, a stream for those who follow. One goroutine
@@ -30,9 +32,13 @@ type Log struct {
 }
 
 type follower struct {
-	filter Filter
-	box    chan Event
-	missed chan struct{} // holds one token when the mailbox was full
+	subject int64 // 0: all
+	box     chan Event
+	missed  chan struct{} // holds one token when the mailbox was full
+}
+
+func newFollower(subject int64, box int) *follower {
+	return &follower{subject: subject, box: make(chan Event, box), missed: make(chan struct{}, 1)}
 }
 
 // NewLog follows the log of d until Close.
@@ -67,9 +73,9 @@ func (l *Log) Last(ctx context.Context) (int64, error) {
 	return last, err
 }
 
-// After is a page of the events behind the cursor that fit f, oldest first, and the cursor for the
-// next page: it moves on even over events that do not fit. At most limit rows are looked at.
-func (l *Log) After(ctx context.Context, cursor int64, limit int, f Filter) (events []Event, next int64, err error) {
+// After is a page of at most limit events behind the cursor, oldest first, and the cursor for the
+// next page.
+func (l *Log) After(ctx context.Context, cursor int64, limit int) (events []Event, next int64, err error) {
 	h, err := l.db.Horizon(ctx)
 	if err != nil {
 		return nil, cursor, err
@@ -81,24 +87,22 @@ func (l *Log) After(ctx context.Context, cursor int64, limit int, f Filter) (eve
 	next = cursor
 	for _, r := range rows {
 		next = r.Seq
-		if e := r.event(); f.fits(e) {
-			events = append(events, e)
-		}
+		events = append(events, r.event())
 	}
 	return events, next, nil
 }
 
-// Follow calls deliver for every event behind the cursor that fits f, in order, each once, until
-// ctx ends, the log closes (nil) or deliver fails.
-func (l *Log) Follow(ctx context.Context, cursor int64, f Filter, deliver func(Event) error) error {
-	w := &follower{filter: f, box: make(chan Event, mailbox), missed: make(chan struct{}, 1)}
+// Follow calls deliver for every event behind the cursor, in order, each once, until ctx ends, the
+// log closes (nil) or deliver fails.
+func (l *Log) Follow(ctx context.Context, cursor int64, deliver func(Event) error) error {
+	w := newFollower(0, mailbox)
 	if err := l.add(ctx, w); err != nil {
 		return err
 	}
 	defer l.remove(w)
 	catchUp := func() error {
 		for {
-			events, next, err := l.After(ctx, cursor, page, f)
+			events, next, err := l.After(ctx, cursor, page)
 			if err != nil {
 				return err
 			}
@@ -138,19 +142,62 @@ func (l *Log) Follow(ctx context.Context, cursor int64, f Filter, deliver func(E
 	}
 }
 
+// FollowSubject calls changed with the seq of a subject's newest event: at once when that is behind
+// the cursor, and then after each change, until ctx ends, the log closes (nil) or changed fails. It
+// is for those who show how a subject stands: several events may lead to one call. last reads the
+// end of the subject's chain, so no other subject's events are ever looked at.
+func (l *Log) FollowSubject(ctx context.Context, subject, cursor int64, last func(context.Context) (int64, error), changed func(seq int64) error) error {
+	w := newFollower(subject, subjectBox)
+	if err := l.add(ctx, w); err != nil {
+		return err
+	}
+	defer l.remove(w)
+	move := func(seq int64) error {
+		if seq <= cursor {
+			return nil
+		}
+		cursor = seq
+		return changed(seq)
+	}
+	catchUp := func() error {
+		seq, err := last(ctx)
+		if err != nil {
+			return err
+		}
+		return move(seq)
+	}
+	// Registered first and read then: what happens between the two is in the box as well.
+	err := catchUp()
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.done:
+			return nil
+		case <-w.missed:
+			err = catchUp()
+		case e := <-w.box:
+			err = move(e.Seq)
+		}
+	}
+	return err
+}
+
 func (l *Log) add(ctx context.Context, w *follower) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.followers == 0 {
-		// Nobody listened, so nothing was read: begin at the present.
-		last, err := l.Last(ctx)
+		// Nobody listened, so nothing was read: begin at the present. Nobody must wait for the query.
+		l.mu.Unlock()
+		present, err := l.Last(ctx)
+		l.mu.Lock()
 		if err != nil {
 			return err
 		}
-		l.cursor = last
+		l.cursor = max(l.cursor, present)
 	}
 	l.followers++
-	if s := w.filter.Subject; s != 0 {
+	if s := w.subject; s != 0 {
 		l.bySubject[s] = append(l.bySubject[s], w)
 	} else {
 		l.wide[w] = true
@@ -163,7 +210,7 @@ func (l *Log) remove(w *follower) {
 	defer l.mu.Unlock()
 	l.followers--
 	delete(l.wide, w)
-	s := w.filter.Subject
+	s := w.subject
 	if s == 0 {
 		return
 	}
@@ -204,7 +251,7 @@ func (l *Log) handOut(ctx context.Context) bool {
 	if !listening {
 		return false
 	}
-	events, next, err := l.After(ctx, cursor, page, Filter{})
+	events, next, err := l.After(ctx, cursor, page)
 	if err != nil || len(events) == 0 {
 		return false // the tick tries again
 	}
@@ -226,7 +273,7 @@ func (l *Log) handOut(ctx context.Context) bool {
 func (w *follower) give(e Event) {
 	// After a gap nothing more goes into the box until the follower has seen the gap: it must not
 	// get a later event first.
-	if !w.filter.fits(e) || len(w.missed) > 0 {
+	if len(w.missed) > 0 {
 		return
 	}
 	select {

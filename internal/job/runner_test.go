@@ -317,7 +317,7 @@ func TestTheFenceHoldsBetweenCheckAndCommit(t *testing.T) {
 		<-held
 		w.clock.Advance(2 * time.Minute)
 		wg.Go(func() { w.tick(quick) })
-		for w.count(`SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'doorstep-write'
+		for w.count(`SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'doorstep-write-%'
 			AND datname = current_database()`) == 0 {
 			time.Sleep(time.Millisecond)
 		}

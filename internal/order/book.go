@@ -25,9 +25,15 @@ func (b *Book) Find(ctx context.Context, merchant int64, external string) (Order
 	return Find(b.db.Read(ctx), merchant, external)
 }
 
-// FindAny is the newest order of any merchant with an external id: for those who see all.
-func (b *Book) FindAny(ctx context.Context, external string) (Order, error) {
-	return loadOne(b.db.Read(ctx), `SELECT `+orderColumns+` FROM orders WHERE external_id = ? ORDER BY key DESC LIMIT 1`, external)
+// FindExternal are the orders with an external id, whosever they are, newest first and at most two:
+// enough to tell that it names no single one. store narrows to those a store has, 0 does not.
+func (b *Book) FindExternal(ctx context.Context, external string, store int64) ([]Order, error) {
+	var w where
+	w.and("external_id = ?", external)
+	if store != 0 {
+		w.and("store_key = ?", store)
+	}
+	return loadAll(b.db.Read(ctx), `SELECT `+orderColumns+` FROM orders`+w.String()+` ORDER BY key DESC LIMIT 2`, w.args...)
 }
 
 // GetAssignment is one assignment; fault.Missing when there is none.
@@ -210,13 +216,5 @@ func (b *Book) RenewLink(ctx context.Context, key int64) (Order, error) {
 		}
 		o.LinkVersion++
 		return true, Note(tx, o, "order.tracking_link_renewed", time.Time{}, Happened{})
-	})
-}
-
-// Remark notes something the customer said; kind is rated, disputed or message_received. The text
-// is kept in the log's data under data's own names.
-func (b *Book) Remark(ctx context.Context, key int64, kind string, data any) (Order, error) {
-	return b.change(ctx, key, func(tx *db.Tx, o *Order) (bool, error) {
-		return true, event.Append(tx, &o.Chain, event.New{Type: "order." + kind, Subject: o.Key, Merchant: o.Merchant, Store: o.Store, Data: data})
 	})
 }

@@ -3,13 +3,16 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"doorstep/internal/fault"
 )
@@ -54,11 +57,21 @@ func (k *call) createOrders() error {
 	k.c.Response().WriteHeader(http.StatusOK)
 	answers := make(chan chan batchLine, batchAtOnce)
 	written := make(chan error, 1)
-	go func() { written <- k.writeLines(answers, rc) }()
+	ctx, cancel := context.WithCancel(k.ctx)
+	defer cancel()
+	go func() {
+		written <- writeLines(punctual{k.c.Response(), rc}, answers, func() {
+			cancel()
+			_ = rc.SetReadDeadline(time.Now()) // nobody reads the answers: take in no more
+		})
+	}()
 
 	var wg sync.WaitGroup
 	index := 0
-	for ; in.Scan() && k.ctx.Err() == nil; index++ {
+	for ; ctx.Err() == nil && in.Scan(); index++ {
+		if len(bytes.TrimSpace(in.Bytes())) == 0 {
+			continue // a blank line is no order, but counts: index is the line's place in the file
+		}
 		answer := make(chan batchLine, 1)
 		answers <- answer
 		if index >= maxLines {
@@ -83,8 +96,24 @@ func (k *call) createOrders() error {
 	return <-written
 }
 
-func (k *call) writeLines(answers <-chan chan batchLine, rc *http.ResponseController) error {
-	w := bufio.NewWriterSize(k.c.Response(), 64<<10)
+// punctual writes to a client that has to read within writeTimeout.
+type punctual struct {
+	w  io.Writer
+	rc *http.ResponseController
+}
+
+func (p punctual) Write(b []byte) (int, error) {
+	_ = p.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	n, err := p.w.Write(b)
+	if err == nil {
+		err = p.rc.Flush()
+	}
+	return n, err
+}
+
+// writeLines writes the answers as they come, and calls gone once when the client takes no more.
+func writeLines(to io.Writer, answers <-chan chan batchLine, gone func()) error {
+	w := bufio.NewWriterSize(to, 64<<10)
 	enc := json.NewEncoder(w)
 	var failed error
 	for answer := range answers {
@@ -94,9 +123,10 @@ func (k *call) writeLines(answers <-chan chan batchLine, rc *http.ResponseContro
 		}
 		failed = enc.Encode(l)
 		if len(answers) == 0 && failed == nil {
-			if failed = w.Flush(); failed == nil {
-				failed = rc.Flush()
-			}
+			failed = w.Flush()
+		}
+		if failed != nil {
+			gone()
 		}
 	}
 	if failed == nil {
@@ -125,8 +155,8 @@ func (k *call) line(merchant int64, name string, index int, data []byte) (out ba
 	one.status, one.answer, one.repeat = 0, nil, nil
 	one.header = http.Header{}
 	do := func() error {
-		status, answer, _, err := one.place(merchant, &in, one.repeat)
-		one.status, one.answer = status, answer
+		answer, err := one.place(merchant, &in, one.repeat)
+		one.give(answer)
 		return err
 	}
 	var err error

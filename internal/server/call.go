@@ -20,6 +20,7 @@ import (
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
 	"doorstep/internal/ident"
+	"doorstep/internal/order"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -34,7 +35,9 @@ type call struct {
 	route  *route
 	id     string // X-Request-Id
 	who    auth.Principal
+	secret string // of who's key
 	body   []byte // read already, when the route is repeatable
+	held   int64  // bytes taken of the budget for bodies
 	repeat *repeat
 
 	status int // of the answer; 0 while there is none
@@ -71,6 +74,7 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 				s.Log.Error("panic in a handler", "route", r.path, "request_id", k.id, "panic", p, "stack", string(debug.Stack()))
 				err = k.write(errors.New("panic"))
 			}
+			s.bodies.give(k.held)
 			s.metrics.observe(r, c.Response().Status, time.Since(began))
 		}()
 		return k.write(k.run())
@@ -111,14 +115,15 @@ func (k *call) readable() error {
 // authenticate finds out who asks, and whether this role may.
 func (k *call) authenticate() error {
 	if len(k.route.roles) == 0 {
-		return nil
+		return k.linkRate()
 	}
 	scheme, secret, _ := strings.Cut(k.r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		k.header.Set("WWW-Authenticate", "Bearer")
 		return fault.New(fault.Unauthorized, "unauthorized", "send Authorization: Bearer and your key")
 	}
-	who, err := k.Keys.Authenticate(k.ctx, strings.TrimSpace(secret))
+	secret = strings.TrimSpace(secret)
+	who, err := k.Keys.Authenticate(k.ctx, secret)
 	if err != nil {
 		k.header.Set("WWW-Authenticate", "Bearer")
 		return err
@@ -131,8 +136,21 @@ func (k *call) authenticate() error {
 		k.header.Set("RateLimit", `"key";r=0;t=1`)
 		return fault.New(fault.Exhausted, "rate-limited", "too many requests with this key").After(time.Second)
 	}
-	k.who = who
+	k.who, k.secret = who, secret
 	k.ctx = event.WithActor(k.ctx, who.Actor())
+	return nil
+}
+
+// linkRate holds a customer's link to its rate. Real time counts: a sandbox's clock may stand still.
+func (k *call) linkRate() error {
+	token := k.param("token")
+	if token == "" {
+		return nil
+	}
+	key, _, ok := order.ParseLink(k.names, token)
+	if ok && !k.links.allow(key, time.Now()) {
+		return fault.New(fault.Exhausted, "rate-limited", "too many requests with this link").After(time.Second)
+	}
 	return nil
 }
 
@@ -188,8 +206,8 @@ func (k *call) readAll(limit int64) ([]byte, error) {
 	if k.body != nil {
 		return k.body, nil
 	}
-	if k.r.ContentLength > limit {
-		return nil, tooLarge(limit)
+	if err := k.hold(limit); err != nil {
+		return nil, err
 	}
 	var buf bytes.Buffer
 	if n := k.r.ContentLength; n > 0 {
@@ -199,6 +217,25 @@ func (k *call) readAll(limit int64) ([]byte, error) {
 		return nil, bodyError(err, limit)
 	}
 	return buf.Bytes(), nil
+}
+
+// hold makes room for a body of at most limit bytes until the request is answered.
+func (k *call) hold(limit int64) error {
+	n := k.r.ContentLength
+	if n > limit {
+		return tooLarge(limit)
+	}
+	if limit <= maxJSON {
+		return nil // the requests under way bound these
+	}
+	if n < 0 {
+		n = limit
+	}
+	if err := k.bodies.take(n); err != nil {
+		return err
+	}
+	k.held += n
+	return nil
 }
 
 func bodyError(err error, limit int64) error {
@@ -350,7 +387,9 @@ func (k *call) ifMatch() (*int64, error) {
 	return &v, nil
 }
 
-func (k *call) etag(version int64) { k.header.Set("ETag", `"`+strconv.FormatInt(version, 10)+`"`) }
+func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+func (k *call) etag(version int64) { k.header.Set("ETag", etag(version)) }
 
 // log is this request's logger: no body, no address, no token ever goes in.
 func (k *call) log() *slog.Logger { return k.Log.With("route", k.route.path, "request_id", k.id) }

@@ -34,7 +34,7 @@ func (k *call) act(f func(ctx context.Context, key int64, occurred time.Time) (o
 	if err != nil {
 		return err
 	}
-	o, err := k.theOrder()
+	o, err := k.actOn()
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (k *call) collect() error {
 	if err != nil {
 		return err
 	}
-	o, err := k.theOrder()
+	o, err := k.actOn()
 	if err != nil {
 		return err
 	}
@@ -100,15 +100,16 @@ func photoFault(err error) error {
 }
 
 func (k *call) savePhoto() error {
-	select {
-	case uploads <- struct{}{}:
-		defer func() { <-uploads }()
-	case <-time.After(10 * time.Second):
-		return fault.New(fault.Unavailable, "too-busy", "many photos are being worked on; try again").After(3 * time.Second)
-	}
+	// A slow phone takes room for its bytes, not the place of one whose photo is here.
 	raw, err := k.photoBytes()
 	if err != nil {
 		return err
+	}
+	select {
+	case decoders <- struct{}{}:
+		defer func() { <-decoders }()
+	case <-time.After(10 * time.Second):
+		return fault.New(fault.Unavailable, "too-busy", "many photos are being worked on; try again").After(3 * time.Second)
 	}
 	ctx, cancel := context.WithTimeout(k.ctx, requestTimeout)
 	defer cancel()
@@ -122,8 +123,8 @@ func (k *call) savePhoto() error {
 	return k.reply(http.StatusCreated, map[string]any{"sha256": hex.EncodeToString(p.SHA256[:]), "width": p.Width, "height": p.Height, "bytes": len(p.JPEG)})
 }
 
-// uploads bounds the photos in memory: each may be 20 MiB before it is decoded.
-var uploads = make(chan struct{}, 16)
+// decoders bounds the photos being decoded: each takes many times its bytes.
+var decoders = make(chan struct{}, 16)
 
 func (k *call) photoBytes() ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(k.r.Header.Get("Content-Type"))
@@ -139,6 +140,11 @@ func (k *call) photoBytes() ([]byte, error) {
 }
 
 func (k *call) photoPart() ([]byte, error) {
+	if k.body == nil { // else it is held already
+		if err := k.hold(maxPhoto); err != nil {
+			return nil, err
+		}
+	}
 	k.r.Body = http.MaxBytesReader(k.c.Response(), k.r.Body, maxPhoto)
 	parts, err := k.r.MultipartReader()
 	if err != nil {

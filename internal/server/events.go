@@ -59,7 +59,7 @@ func (k *call) listEvents() error {
 	if err != nil {
 		return err
 	}
-	events, next, err := k.Events.After(k.ctx, after, limit, event.Filter{})
+	events, next, err := k.Events.After(k.ctx, after, limit)
 	if err != nil {
 		return err
 	}
@@ -78,9 +78,14 @@ func (k *call) streamEvents() error {
 	if err != nil {
 		return err
 	}
-	return k.stream(from, event.Filter{}, func(e event.Event) (frame, error) {
-		data, err := json.Marshal(k.eventOut(e))
-		return frame{name: e.Type, data: data}, err
+	return k.stream(0, func(ctx context.Context, s *sse) error {
+		return k.Events.Follow(ctx, from, func(e event.Event) error {
+			data, err := json.Marshal(k.eventOut(e))
+			if err != nil {
+				return err
+			}
+			return k.show(ctx, s, e.Seq, frame{name: e.Type, data: data})
+		})
 	})
 }
 
@@ -103,18 +108,21 @@ type frame struct {
 }
 
 const (
-	heartbeat    = 20 * time.Second // below the idle timeout of common proxies
-	writeTimeout = 10 * time.Second // for a client that does not read
+	heartbeat = 20 * time.Second // below the idle timeout of common proxies
+	keyCheck  = time.Second      // how long a stream may outlive its key
+	goodbye   = "retry: 1000\nevent: goodbye\ndata: {}\n\n"
 )
 
+// writeTimeout is for a client that does not read; tests shorten it.
+var writeTimeout = 10 * time.Second
+
 // The four things a stream needs: its own cap, a heartbeat, a write deadline, and an end that tells
-// the client when to come back.
-func (k *call) stream(from int64, f event.Filter, show func(event.Event) (frame, error)) error {
-	if k.streams.Add(1) > int64(k.o.MaxStreams) {
-		k.streams.Add(-1)
+// the client when to come back. link is the order whose link is the permission, 0 with a key.
+func (k *call) stream(link int64, follow func(context.Context, *sse) error) error {
+	if !k.streams.take(link, k.o.MaxStreams) {
 		return fault.New(fault.Unavailable, "too-many-streams", "too many streams are open; poll instead, or try again").After(10 * time.Second)
 	}
-	defer k.streams.Add(-1)
+	defer k.streams.leave(link)
 	k.header.Set("Content-Type", "text/event-stream")
 	k.header.Set("Cache-Control", "no-store")
 	k.header.Set("X-Accel-Buffering", "no")
@@ -129,13 +137,7 @@ func (k *call) stream(from int64, f event.Filter, show func(event.Event) (frame,
 	}
 	var beats sync.WaitGroup
 	beats.Go(func() { k.beat(ctx, cancel, s) })
-	err := k.Events.Follow(ctx, from, f, func(e event.Event) error {
-		fr, err := show(e)
-		if err != nil {
-			return err
-		}
-		return s.event(e.Seq, fr)
-	})
+	err := follow(ctx, s)
 	cancel()
 	beats.Wait() // nothing may write after the handler has returned
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errEnd) && !errors.Is(err, errGone) {
@@ -149,18 +151,45 @@ var (
 	errGone = errors.New("server: the client does not read")
 )
 
-// beat keeps the connection alive, and ends the stream when the server drains.
+// show sends a frame, if the key that opened the stream is still good.
+func (k *call) show(ctx context.Context, s *sse, seq int64, f frame) error {
+	if k.keyDied(ctx) {
+		_ = s.last(goodbye)
+		return errEnd
+	}
+	return s.event(seq, f)
+}
+
+// keyDied reports whether the key of this request was revoked or has expired meanwhile. A database
+// that does not answer says nothing about the key.
+func (k *call) keyDied(ctx context.Context) bool {
+	if k.secret == "" {
+		return false
+	}
+	_, err := k.Keys.Authenticate(ctx, k.secret)
+	return fault.KindOf(err) == fault.Unauthorized
+}
+
+// beat keeps the connection alive, and ends the stream when the server drains or the key dies.
 func (k *call) beat(ctx context.Context, cancel context.CancelFunc, s *sse) {
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()
+	check := time.NewTicker(keyCheck)
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.stop:
-			_ = s.last("retry: 1000\nevent: goodbye\ndata: {}\n\n")
+			_ = s.last(goodbye)
 			cancel()
 			return
+		case <-check.C:
+			if k.keyDied(ctx) {
+				_ = s.last(goodbye)
+				cancel()
+				return
+			}
 		case <-t.C:
 			if s.send(": still here\n\n") != nil {
 				cancel()

@@ -1,5 +1,22 @@
 package server
 
+import "time"
+
+// ShortenWrites lowers, until the returned function is called, how long a client may take to read.
+func ShortenWrites(d time.Duration) (restore func()) {
+	old := writeTimeout
+	writeTimeout = d
+	return func() { writeTimeout = old }
+}
+
+// MaxHeld is how many bytes of large bodies are held at once.
+const MaxHeld = maxHeld
+
+// Hold takes room for n bytes of bodies, as an upload under way does.
+func (s *Server) Hold(n int64) (release func(), err error) {
+	return func() { s.bodies.give(n) }, s.bodies.take(n)
+}
+
 // RouteInfo is what the contract says about a route, as the table has it.
 type RouteInfo struct {
 	Method, Path string

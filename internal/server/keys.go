@@ -70,8 +70,9 @@ func (k *call) createKey() error {
 		if err := k.reply(http.StatusCreated, created{k.wireKey(info), nil}); err != nil {
 			return err
 		}
-		if err := k.DB.InTx(k.ctx, storeAnswer(r, k)); err != nil {
-			return err
+		// The key is made: whatever becomes of the repeat, its secret is shown now or never.
+		if err := k.keep(r); err != nil {
+			k.log().Warn("the answer is not kept for repeats", "error", err)
 		}
 		r.stored = true
 	}

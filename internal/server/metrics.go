@@ -28,7 +28,7 @@ func newMetrics(s *Server) *metrics {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f)
 	}
 	m.registry.MustRegister(m.requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		gauge("doorstep_streams", "Open SSE connections.", func() float64 { return float64(s.streams.Load()) }),
+		gauge("doorstep_streams", "Open SSE connections.", func() float64 { return float64(s.streams.taken()) }),
 		gauge("doorstep_stores", "Stores in the live index.", func() float64 { return float64(s.Match.Stores()) }),
 		gauge("doorstep_write_queue", "Changes waiting for the writer.", func() float64 { return float64(s.DB.Stats().Queue) }),
 		counter("doorstep_write_functions_total", "Changes run.", func() float64 { return float64(s.DB.Stats().Functions) }),

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"time"
 
+	"doorstep/geo"
 	"doorstep/internal/auth"
 	"doorstep/internal/db"
+	"doorstep/internal/event"
 	"doorstep/internal/fault"
 	"doorstep/internal/ident"
 	"doorstep/internal/match"
@@ -137,6 +139,52 @@ func (k *call) storeOut(s *partner.Store) *wireOrderStore {
 
 // orderOut is p as this caller may see it.
 func (k *call) orderOut(p match.Placed) (wireOrder, error) {
+	w, err := k.wholeOrder(p)
+	if err == nil && k.who.Role == auth.RoleStore {
+		forStore(&w, &p.Order, p.Assignment)
+	}
+	return w, err
+}
+
+// forStore leaves in w what the store of a needs: of an order it has taken all but the customer's own link,
+// while it is asked the goods and the neighbourhood, and of an order it no longer has the same without
+// what tells whose it is or what became of it.
+func forStore(w *wireOrder, o *order.Order, a *order.Assignment) {
+	w.TrackingURL = ""
+	if a != nil && a.Key == o.Assignment && (a.Status == order.Accepted || a.Status == order.Completed) {
+		if a.Status == order.Completed || o.Status.Terminal() {
+			w.Recipient.Phone = mask(o.Recipient.Phone) // nothing is left to call about
+		}
+		return
+	}
+	mid := geo.Center(o.Cell)
+	w.Recipient.Name, w.Recipient.Phone = "", mask("")
+	w.Dropoff.Location, w.Dropoff.Address, w.Dropoff.Instructions = wireLocation{mid.Lat, mid.Lng}, nil, nil
+	if a != nil && a.Key == o.Assignment && a.Status == order.Offered {
+		return
+	}
+	w.ExternalID, w.Tags = nil, []string{}
+	if a == nil || a.Key == o.Assignment {
+		return // it ended with this store: its status is no news of anybody else
+	}
+	w.Status, w.Reason, w.CancelReason, w.CancelledBy = lastSeen(a.Status), nil, nil, nil
+	w.Attempts, w.Grade, w.DeliveredAt = 0, nil, nil
+	w.UpdatedAt = stamp(a.OfferedAt)
+	if a.AnsweredAt != nil {
+		w.UpdatedAt = stamp(*a.AnsweredAt)
+	}
+}
+
+// lastSeen is the status an order had when it left a store, from how the assignment ended.
+func lastSeen(s order.AssignmentStatus) order.Status {
+	switch s {
+	case order.Declined, order.Expired, order.Withdrawn:
+		return order.Created
+	}
+	return order.Confirmed
+}
+
+func (k *call) wholeOrder(p match.Placed) (wireOrder, error) {
 	o := &p.Order
 	merchant, err := k.Keys.MerchantName(k.ctx, o.Merchant)
 	if err != nil {
@@ -177,13 +225,6 @@ func (k *call) orderOut(p match.Placed) (wireOrder, error) {
 	}
 	if p.Store != nil {
 		w.DistanceM = &o.DistanceM
-	}
-	// The store calls the customer only about an order it has taken; the link is the customer's own.
-	if k.who.Role == auth.RoleStore {
-		w.TrackingURL = ""
-		if p.Assignment == nil || p.Assignment.Status != order.Accepted || o.Status.Terminal() {
-			w.Recipient.Phone = mask(o.Recipient.Phone)
-		}
 	}
 	return w, nil
 }
@@ -229,19 +270,16 @@ func (k *call) createOrder() error {
 	if err != nil {
 		return err
 	}
-	status, answer, key, err := k.place(merchant, &in, k.repeat)
+	answer, err := k.place(merchant, &in, k.repeat)
 	if err != nil {
 		return err
 	}
-	k.status, k.answer = status, answer
-	if status == http.StatusCreated {
-		k.header.Set("Location", "/v1/orders/"+key)
-	}
+	k.give(answer)
 	return nil
 }
 
 // place takes one order in and gives the answer as it was stored with it.
-func (k *call) place(merchant int64, in *orderIn, r *repeat) (status int, answer []byte, id string, err error) {
+func (k *call) place(merchant int64, in *orderIn, r *repeat) (answer outcome, err error) {
 	d, err := in.draft(false)
 	if err != nil {
 		// Say all that is wrong at once.
@@ -253,25 +291,24 @@ func (k *call) place(merchant int64, in *orderIn, r *repeat) (status int, answer
 			}
 			err = fields.Err()
 		}
-		return 0, nil, "", err
+		return outcome{}, err
 	}
 	_, err = k.Match.Place(k.ctx, merchant, d, func(tx *db.Tx, p match.Placed) error {
-		status = http.StatusCreated
-		if p.Repeat {
-			status = http.StatusOK
-		}
 		w, err := k.orderOut(p)
 		if err != nil {
 			return err
 		}
-		id = w.ID
-		if answer, err = json.Marshal(w); err != nil || r == nil {
+		answer = outcome{status: http.StatusOK, header: map[string]string{"ETag": etag(p.Order.Version)}}
+		if !p.Repeat {
+			answer.status, answer.header["Location"] = http.StatusCreated, "/v1/orders/"+w.ID
+		}
+		if answer.body, err = json.Marshal(w); err != nil || r == nil {
 			return err
 		}
 		r.stored = true
-		return r.store(tx, status, answer)
+		return r.store(tx, answer)
 	})
-	return status, answer, id, err
+	return answer, err
 }
 
 // unsaid are the fields of more at places nothing was said about yet.
@@ -329,18 +366,57 @@ func (k *call) theOrder() (order.Order, error) {
 		return order.Order{}, err
 	}
 	var o order.Order
-	switch {
-	case external == "":
+	if external == "" {
 		o, err = k.Orders.Get(k.ctx, key)
-	case k.who.Merchant != 0:
-		o, err = k.Orders.Find(k.ctx, k.who.Merchant, external)
-	default:
-		o, err = k.Orders.FindAny(k.ctx, external)
+	} else {
+		o, err = k.orderByExternal(external)
 	}
 	if err != nil {
 		return o, err
 	}
 	return o, k.mayOrder(&o)
+}
+
+// orderByExternal is the one order with a merchant's own id, which several merchants may use. A store
+// looks among its own orders only.
+func (k *call) orderByExternal(external string) (order.Order, error) {
+	merchant := k.who.Merchant
+	if name := k.query("merchant"); name != "" && merchant == 0 {
+		key, ok, err := k.Keys.FindMerchant(k.ctx, name)
+		if err != nil {
+			return order.Order{}, err
+		}
+		if !ok {
+			return order.Order{}, fault.Missing("order")
+		}
+		merchant = key
+	}
+	if merchant != 0 {
+		return k.Orders.Find(k.ctx, merchant, external)
+	}
+	found, err := k.Orders.FindExternal(k.ctx, external, k.who.Store)
+	switch {
+	case err != nil:
+		return order.Order{}, err
+	case len(found) == 0:
+		return order.Order{}, fault.Missing("order")
+	case len(found) > 1:
+		return order.Order{}, fault.Refused("ambiguous-external-id", nil, "several merchants have an order %q: say whose with ?merchant=, or use its id", external)
+	}
+	return found[0], nil
+}
+
+// actOn is the order of the path for an action on it: with If-Match only at that version.
+func (k *call) actOn() (order.Order, error) {
+	o, err := k.theOrder()
+	if err != nil {
+		return o, err
+	}
+	version, err := k.ifMatch()
+	if version != nil {
+		k.ctx = order.Expect(k.ctx, *version)
+	}
+	return o, err
 }
 
 func (k *call) mayOrder(o *order.Order) error {
@@ -442,7 +518,7 @@ func (k *call) cancelOrder() error {
 	if err := k.decode(&in); err != nil {
 		return err
 	}
-	o, err := k.theOrder()
+	o, err := k.actOn()
 	if err != nil {
 		return err
 	}
@@ -463,7 +539,7 @@ func (k *call) reassignOrder() error {
 	if err := k.decode(&in); err != nil {
 		return err
 	}
-	o, err := k.theOrder()
+	o, err := k.actOn()
 	if err != nil {
 		return err
 	}
@@ -496,13 +572,28 @@ func (k *call) orderStory() error {
 	}
 	out := make([]wireEvent, len(story))
 	for i, e := range story {
+		if k.who.Role == auth.RoleStore && e.Store != k.who.Store {
+			e = elsewhere(e)
+		}
 		out[i] = k.eventOut(e)
 	}
 	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
 }
 
+// elsewhere is an event of the time before an order came to this store: that it happened, not where,
+// by whom or why.
+func elsewhere(e event.Event) event.Event {
+	var said struct {
+		Status order.Status `json:"status,omitempty"`
+	}
+	_ = json.Unmarshal(e.Data, &said) // no status, nothing said
+	e.Data, _ = json.Marshal(said)
+	e.Actor = ""
+	return e
+}
+
 func (k *call) renewLink() error {
-	o, err := k.theOrder()
+	o, err := k.actOn()
 	if err != nil {
 		return err
 	}
@@ -533,9 +624,12 @@ func (k *call) assignmentOut(p match.Placed, a *order.Assignment) (wireAssignmen
 		// What became of the order afterwards is not this store's business.
 		mine.Assignment, mine.Store, mine.Order.Store, mine.Order.Promise = nil, nil, 0, nil
 	}
-	o, err := k.orderOut(mine)
+	o, err := k.wholeOrder(mine)
 	if err != nil {
 		return wireAssignment{}, err
+	}
+	if k.who.Role == auth.RoleStore {
+		forStore(&o, &mine.Order, a)
 	}
 	w := wireAssignment{ID: k.names.Name(ident.Assignment, a.Key), OrderID: o.ID, StoreID: k.names.Name(ident.Store, a.Store),
 		Status: a.Status, Reason: optional(a.Reason), Rank: a.Rank, Score: a.ScoreM, DistanceM: &a.ScoreM, OfferedAt: stamp(a.OfferedAt),

@@ -5,8 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"time"
 
@@ -71,6 +74,14 @@ func (k *call) once(name string) error {
 		}
 		owner = o.Key
 	}
+	// From here on it is worked to its end, effect and answer, though its client leave: a commit that is
+	// broken off half-way may have happened, and the client will ask again.
+	k.ctx = context.WithoutCancel(k.ctx)
+	if k.route.kind == plain {
+		var cancel context.CancelFunc
+		k.ctx, cancel = context.WithTimeout(k.ctx, requestTimeout)
+		defer cancel()
+	}
 	k.repeat = newRepeat(owner, name, k.r.Method+" "+k.r.URL.Path+"?"+k.r.URL.RawQuery, body)
 	return k.guard(k.repeat, func() error { return k.route.handle(k) })
 }
@@ -105,9 +116,47 @@ func (k *call) guard(r *repeat, f func() error) error {
 		return err
 	}
 	if err == nil && !r.stored && k.status < 300 {
-		return k.DB.InTx(k.ctx, storeAnswer(r, k))
+		if err = k.keep(r); errors.Is(err, errRepeated) {
+			_, err = k.replay(r)
+		}
 	}
 	return err
+}
+
+// keepTimeout is for storing an answer after the request's own time is up.
+const keepTimeout = 5 * time.Second
+
+// keep stores the present answer. What it answers has happened, and its client may ask again: neither
+// the client's leaving nor the end of the request's time stops us.
+func (k *call) keep(r *repeat) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), keepTimeout)
+	defer cancel()
+	return k.DB.InTx(ctx, func(tx *db.Tx) error { return r.store(tx, outcome{k.status, k.answer, kept(k.header)}) })
+}
+
+// outcome is an answer as it is kept for repeats; header are those headers that belong to it.
+type outcome struct {
+	status int
+	body   []byte
+	header map[string]string
+}
+
+func kept(h http.Header) map[string]string {
+	out := map[string]string{}
+	for _, name := range []string{"ETag", "Location"} {
+		if v := h.Get(name); v != "" {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// give makes o this call's answer.
+func (k *call) give(o outcome) {
+	k.status, k.answer = o.status, o.body
+	for name, v := range o.header {
+		k.header.Set(name, v)
+	}
 }
 
 // enter waits until no equal key is under way here.
@@ -141,9 +190,10 @@ func (k *call) replay(r *repeat) (bool, error) {
 	var row struct {
 		Hash   string `db:"request_hash"`
 		Status int
+		Header string
 		Body   []byte
 	}
-	err := k.DB.Read(k.ctx).Get(&row, `SELECT request_hash, status, body FROM idempotency WHERE owner = ? AND name = ?`, r.owner, r.name)
+	err := k.DB.Read(k.ctx).Get(&row, `SELECT request_hash, status, header, body FROM idempotency WHERE owner = ? AND name = ?`, r.owner, r.name)
 	if errors.Is(err, db.ErrNoRows) {
 		return false, nil
 	}
@@ -154,24 +204,27 @@ func (k *call) replay(r *repeat) (bool, error) {
 		return true, &fault.Error{Kind: fault.Invalid, Code: "idempotency-key-reused", Detail: "this Idempotency-Key came with another request before",
 			Fields: []fault.Field{{Pointer: "Idempotency-Key", Code: "reused", Detail: "use a new key for a new request"}}}
 	}
+	o := outcome{status: row.Status, body: row.Body}
+	if err := json.Unmarshal([]byte(row.Header), &o.header); err != nil {
+		return true, fmt.Errorf("stored answer %q: %w", r.name, err)
+	}
 	k.header.Set("Idempotency-Replayed", "true")
-	k.status, k.answer = row.Status, row.Body
+	k.give(o)
 	return true, nil
 }
 
 // store keeps an answer in tx.
-func (r *repeat) store(tx *db.Tx, status int, body []byte) error {
-	n, err := tx.Exec(`INSERT INTO idempotency (key, owner, name, request_hash, status, body) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (owner, name) DO NOTHING`, tx.NewKey(), r.owner, r.name, r.hash, status, body)
+func (r *repeat) store(tx *db.Tx, o outcome) error {
+	header, err := json.Marshal(o.header)
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(`INSERT INTO idempotency (key, owner, name, request_hash, status, header, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (owner, name) DO NOTHING`, tx.NewKey(), r.owner, r.name, r.hash, o.status, string(header), o.body)
 	if err == nil && n == 0 {
 		return errRepeated
 	}
 	return err
-}
-
-// storeAnswer keeps k's present answer for repeats.
-func storeAnswer(r *repeat, k *call) func(*db.Tx) error {
-	return func(tx *db.Tx) error { return r.store(tx, k.status, k.answer) }
 }
 
 // PurgeRepeats forgets the answers nobody may ask for any more.

@@ -74,6 +74,7 @@ func init() {
 		{method: post, path: "/v1/orders/:id/cancel", roles: senders, handle: (*call).cancelOrder},
 		{method: post, path: "/v1/orders/:id/reassign", roles: network, handle: (*call).reassignOrder, emptyBody: true},
 		{method: get, path: "/v1/orders/:id/events", roles: everyone, handle: (*call).orderStory},
+		{method: get, path: "/v1/orders/:id/remarks", roles: senders, handle: (*call).listRemarks},
 		{method: post, path: "/v1/orders/:id/tracking-link/revoke", roles: senders, handle: (*call).renewLink, emptyBody: true},
 		{method: post, path: "/v1/order-batches", roles: sellers, handle: (*call).createOrders, kind: upload, limit: maxUpload, ownKeys: true},
 		{method: post, path: "/v1/quotes", roles: senders, handle: (*call).quote},

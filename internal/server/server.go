@@ -67,10 +67,12 @@ type Server struct {
 	repeats repeats
 	metrics *metrics
 	ready   atomic.Bool
-	streams atomic.Int64
+	streams places
 	stop    chan struct{} // closed by Drain: streams end, their clients reconnect elsewhere
 	once    sync.Once
 	clients limiter
+	links   limiter
+	bodies  budget
 	house   atomic.Int64 // the merchant of orders that administrators enter, once known
 }
 
@@ -79,7 +81,8 @@ func New(p Parts, o Options) *Server {
 	if o.MaxStreams == 0 {
 		o.MaxStreams = 2000
 	}
-	s := &Server{Parts: p, o: o, names: p.DB.Names(), echo: echo.New(), stop: make(chan struct{})}
+	s := &Server{Parts: p, o: o, names: p.DB.Names(), echo: echo.New(), stop: make(chan struct{}),
+		clients: limiter{perSecond: requestsPerSecond, burst: burst}, links: limiter{perSecond: linkRequestsPerSecond, burst: linkBurst}}
 	s.repeats.waiting = map[repeatKey]chan struct{}{}
 	s.metrics = newMetrics(s)
 	e := s.echo

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -34,6 +35,9 @@ func (t *tracked) last() *dropoff.Attempt {
 	return &t.attempts[len(t.attempts)-1]
 }
 
+// customer is how the log names whoever has a link.
+const customer = "customer"
+
 // linked is the order of a link. Unknown, expired and revoked links look the same.
 func (k *call) linked() (order.Order, error) {
 	key, version, ok := order.ParseLink(k.names, k.param("token"))
@@ -44,7 +48,9 @@ func (k *call) linked() (order.Order, error) {
 	if fault.KindOf(err) == fault.NotFound || err == nil && !o.LinkAlive(version, k.DB.Now()) {
 		return order.Order{}, fault.Missing("tracking link")
 	}
-	k.ctx = event.WithActor(k.ctx, "customer")
+	if event.Actor(k.ctx) != customer { // once: a stream looks at its link again and again
+		k.ctx = event.WithActor(k.ctx, customer)
+	}
 	return o, err
 }
 
@@ -242,8 +248,8 @@ func disputable(o *order.Order, now time.Time) bool {
 	return arrived(o) && o.EndedAt != nil && !now.After(o.EndedAt.Add(disputeLife))
 }
 
-// remark notes what the customer said about an order, once it may be said.
-func (k *call) remark(kind string, data any, may func(*order.Order) error) error {
+// remark keeps what the customer said about an order, once it may be said.
+func (k *call) remark(r order.Remark, may func(*order.Order) error) error {
 	o, err := k.linked()
 	if err == nil {
 		err = may(&o)
@@ -251,7 +257,7 @@ func (k *call) remark(kind string, data any, may func(*order.Order) error) error
 	if err != nil {
 		return err
 	}
-	return k.replyTracking(k.Orders.Remark(k.ctx, o.Key, kind, data))
+	return k.replyTracking(k.Orders.Remark(k.ctx, o.Key, r))
 }
 
 func (k *call) dispute() error {
@@ -271,7 +277,7 @@ func (k *call) dispute() error {
 	if err := order.CheckText("/note", in.Note, 500); err != nil {
 		return err
 	}
-	return k.remark("disputed", map[string]string{"reason": in.Reason, "note": in.Note}, func(o *order.Order) error {
+	return k.remark(order.Remark{Kind: order.Disputed, Reason: in.Reason, Text: in.Note}, func(o *order.Order) error {
 		if !disputable(o, k.DB.Now()) {
 			return fault.Refused("not-allowed-now", nil, "a delivery can be disputed within %.0f hours after it", disputeLife.Hours())
 		}
@@ -293,7 +299,7 @@ func (k *call) rate() error {
 	if err := order.CheckText("/comment", in.Comment, 500); err != nil {
 		return err
 	}
-	return k.remark("rated", map[string]any{"stars": in.Stars, "comment": in.Comment}, func(o *order.Order) error {
+	return k.remark(order.Remark{Kind: order.Rated, Stars: in.Stars, Text: in.Comment}, func(o *order.Order) error {
 		if !arrived(o) {
 			return fault.Refused("not-allowed-now", nil, "it can be rated once the parcel is there")
 		}
@@ -318,42 +324,92 @@ func (k *call) message() error {
 	if err != nil {
 		return err
 	}
-	o, err = k.Orders.Remark(k.ctx, o.Key, "message_received", map[string]string{"text": in.Text})
+	o, err = k.Orders.Remark(k.ctx, o.Key, order.Remark{Kind: order.MessageReceived, Text: in.Text})
 	if err != nil {
 		return err
 	}
 	return k.reply(http.StatusCreated, map[string]any{"text": in.Text, "recorded_at": stamp(o.UpdatedAt)})
 }
 
-// trackingEvents shows the delivery at once, unless the client knows it up to some event, and after
-// each change. A link that dies meanwhile ends the stream.
+type wireRemark struct {
+	ID        string  `json:"id"`
+	Kind      string  `json:"kind"`
+	Stars     *int    `json:"stars"`
+	Reason    *string `json:"reason"`
+	Text      string  `json:"text"`
+	CreatedAt stamp   `json:"created_at"`
+}
+
+// listRemarks is what the customer said, for the people who handle the order.
+func (k *call) listRemarks() error {
+	o, err := k.theOrder()
+	if err != nil {
+		return err
+	}
+	remarks, err := k.Orders.Remarks(k.ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	out := make([]wireRemark, len(remarks))
+	for i, r := range remarks {
+		out[i] = wireRemark{ID: r.Name(k.names), Kind: r.Kind, Reason: optional(r.Reason), Text: r.Text, CreatedAt: stamp(r.CreatedAt)}
+		if r.Stars != 0 {
+			out[i].Stars = &r.Stars
+		}
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
+}
+
+// trackingEvents shows the delivery at once, unless the client knows it up to its newest event, and
+// after each change. A link that dies meanwhile ends the stream.
 func (k *call) trackingEvents() error {
 	o, err := k.linked()
 	if err != nil {
 		return err
 	}
-	from := o.Chain.Last - 1
+	known := int64(0)
 	if k.r.Header.Get("Last-Event-ID") != "" || k.query("after") != "" {
-		if from, err = k.resume(); err != nil {
+		if known, err = k.resume(); err != nil {
 			return err
 		}
 	}
-	return k.stream(from, event.Filter{Subject: o.Key}, func(event.Event) (frame, error) {
-		o, err := k.linked()
-		if err != nil {
-			return frame{}, errEnd
+	return k.stream(o.Key, func(ctx context.Context, s *sse) error {
+		newest := func(context.Context) (int64, error) {
+			o, err := k.linked()
+			return o.Chain.Last, over(err)
 		}
-		t, err := k.track(o)
-		if err != nil {
-			return frame{}, err
-		}
-		w, err := k.trackingOut(&t)
-		if err != nil {
-			return frame{}, err
-		}
-		data, err := json.Marshal(w)
-		return frame{data: data}, err
+		return k.Events.FollowSubject(ctx, o.Key, known, newest, func(seq int64) error {
+			data, err := k.trackingFrame()
+			if err != nil {
+				return err
+			}
+			return k.show(ctx, s, seq, frame{data: data})
+		})
 	})
+}
+
+// over ends a stream quietly when its link is dead.
+func over(err error) error {
+	if fault.KindOf(err) == fault.NotFound {
+		return errEnd
+	}
+	return err
+}
+
+func (k *call) trackingFrame() ([]byte, error) {
+	o, err := k.linked()
+	if err != nil {
+		return nil, over(err)
+	}
+	t, err := k.track(o)
+	if err != nil {
+		return nil, err
+	}
+	w, err := k.trackingOut(&t)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(w)
 }
 
 // ---- the page
@@ -405,7 +461,7 @@ func (k *call) pageOf(t *tracked) (web.Tracking, error) {
 	}
 	p := web.Tracking{Lang: k.lang(), Now: k.DB.Now(), Status: string(o.Status), Reason: o.Reason, Mode: o.Mode,
 		NextAction: dropoff.NextAction(o), Reached: reached, Merchant: w.Merchant, Reference: o.ExternalID,
-		Instructions: o.Details.Instructions, InstructionsURL: "/t/" + token + "/instructions",
+		Instructions: o.Details.Instructions, InstructionsURL: "/t/" + token + "/instructions", Modes: wishes(o),
 		CanConfirmRetrieved: t.canRetrieve(), RetrievedURL: "/t/" + token + "/retrieved",
 		Live: true, EventsURL: "/v1/tracking/" + token + "/events?after=" + strconv.FormatInt(o.Chain.Last, 10), Notice: notices[k.query("notice")]}
 	if o.Promise != nil {
@@ -440,6 +496,14 @@ func (k *call) pageOf(t *tracked) (web.Tracking, error) {
 		}
 	}
 	return p, nil
+}
+
+// wishes are the ways a customer may choose to get the parcel.
+func wishes(o *order.Order) []string {
+	if o.Details.PINRequired {
+		return []string{order.HandOver, order.CollectAtStore}
+	}
+	return []string{order.LeaveAtDoor, order.HandOver, order.CollectAtStore}
 }
 
 // ring is a cell's neighbourhood as the map draws it.
