@@ -153,7 +153,7 @@ func TestWrongClocksLoseNoEvent(t *testing.T) {
 		t.Errorf("read past an open transaction of its own: %v", names)
 	}
 	commit()
-	if names, next = types(t, here, next); fmt.Sprint(names) != "[order.slow order.quick]" {
+	if names, _ := types(t, here, next); fmt.Sprint(names) != "[order.slow order.quick]" {
 		t.Errorf("after the commit: %v", names)
 	}
 }

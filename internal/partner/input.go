@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -163,20 +164,27 @@ func (s *Store) checkZone(f *fault.Fields, located bool) {
 const (
 	degreesPerHour = 15
 	// Clocks follow borders, not the sun. The farthest that people live from their zone's meridian
-	// is 46.5 degrees: the west of China, which keeps the time of Beijing.
-	zoneSlackDegrees = 50
+	// is 37 degrees, on the outer Aleutians; but for China, all of which keeps the time of Beijing.
+	zoneSlackDegrees  = 38
+	chinaSlackDegrees = 50
 )
 
+var china = []string{"Asia/Shanghai", "Asia/Chongqing", "Asia/Chungking", "Asia/Harbin", "PRC"}
+
 // zoneFits reports whether a place at longitude lng can keep the time of loc: whether its standard
-// time is that of a meridian within zoneSlackDegrees, counted the short way around the earth
+// time is that of a meridian near by, counted the short way around the earth
 // (Kiritimati, at 157 degrees west, is 14 hours ahead). UTC and the other zones of Etc belong to no
 // place, so they fit everywhere: whoever names them means them.
 func zoneFits(loc *time.Location, lng float64) bool {
 	if name := loc.String(); name == "UTC" || strings.HasPrefix(name, "Etc/") {
 		return true
 	}
+	slack := float64(zoneSlackDegrees)
+	if slices.Contains(china, loc.String()) {
+		slack = chinaSlackDegrees
+	}
 	off := math.Mod(math.Abs(standardOffset(loc).Hours()*degreesPerHour-lng), 360)
-	return min(off, 360-off) <= zoneSlackDegrees
+	return min(off, 360-off) <= slack
 }
 
 // standardOffset is the zone's time east of UTC without daylight saving, which is off either in

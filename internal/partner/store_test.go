@@ -143,6 +143,8 @@ func TestAZoneMustBeNearTheStore(t *testing.T) {
 		{"nor is a fixed offset", 40.7, -74, "Etc/GMT-9", true},
 		{"Nairobi is not in New York", -1.29, 36.82, "America/New_York", false},
 		{"nor New York in Nairobi", 40.7, -74, "Africa/Nairobi", false},
+		{"New York is not in Los Angeles", 40.7, -74, "America/Los_Angeles", false},
+		{"a swapped pair in range", 36.82, -1.29, "Africa/Nairobi", false},
 		{"Tokyo is not in Berlin", 35.68, 139.69, "Europe/Berlin", false},
 		{"San Francisco is not in London", 37.77, -122.4, "Europe/London", false},
 		{"Fiji is not in India", -18.1, 178.4, "Asia/Kolkata", false},

@@ -726,8 +726,5 @@ func (k *call) refuse(f func(ctx context.Context, key int64, reason string) (mat
 	if err := k.decode(&in); err != nil {
 		return err
 	}
-	if in.Reason == "" {
-		return fault.InvalidField("/reason", "required", "say why, for instance store_out_of_stock")
-	}
 	return k.answerOffer(func(key int64) (match.Placed, error) { return f(k.ctx, key, in.Reason) })
 }

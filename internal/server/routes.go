@@ -81,8 +81,8 @@ func init() {
 
 		{method: get, path: "/v1/assignments", roles: shops, handle: (*call).listAssignments},
 		{method: post, path: "/v1/assignments/:id/accept", roles: shops, handle: (*call).acceptAssignment, emptyBody: true},
-		{method: post, path: "/v1/assignments/:id/decline", roles: shops, handle: (*call).declineAssignment},
-		{method: post, path: "/v1/assignments/:id/release", roles: shops, handle: (*call).releaseAssignment},
+		{method: post, path: "/v1/assignments/:id/decline", roles: shops, handle: (*call).declineAssignment, emptyBody: true},
+		{method: post, path: "/v1/assignments/:id/release", roles: shops, handle: (*call).releaseAssignment, emptyBody: true},
 		{method: post, path: "/v1/orders/:id/ready", roles: shops, handle: (*call).packed, emptyBody: true},
 		{method: post, path: "/v1/orders/:id/pick-up", roles: shops, handle: (*call).pickUp, emptyBody: true},
 		{method: post, path: "/v1/orders/:id/hand-back", roles: shops, handle: (*call).handBack, emptyBody: true},
