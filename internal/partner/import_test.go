@@ -378,7 +378,7 @@ func FuzzImportReadsWhatCSVReads(f *testing.F) {
 		}
 		want, err := csv.NewReader(strings.NewReader(file)).ReadAll()
 		if err != nil {
-			t.Skip("not one table")
+			return // not one table
 		}
 		got := partner.ReadCSV(strings.NewReader(file), ',')
 		for i, rec := range got {
