@@ -306,8 +306,8 @@ func checkBounded(t *testing.T, at string, ref *openapi3.SchemaRef) {
 		checkBounded(t, at, part)
 	}
 	switch {
-	case len(s.OneOf) > 0:
-		for _, one := range s.OneOf {
+	case len(s.OneOf)+len(s.AnyOf) > 0:
+		for _, one := range append(s.OneOf, s.AnyOf...) {
 			checkBounded(t, at, one)
 		}
 	case len(s.AllOf) > 0 || s.Type.Is("boolean"):

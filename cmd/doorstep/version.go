@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"doorstep/internal/db"
+
 	"github.com/spf13/cobra"
 )
 
@@ -32,8 +34,9 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			fmt.Fprintln(a.out, "doorstep", version())
 			fmt.Fprintln(a.out, "go      ", runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+			fmt.Fprintln(a.out, "SQLite  ", db.SQLiteVersion())
 			info, _ := debug.ReadBuildInfo()
-			for _, m := range []struct{ name, path string }{{"SQLite", "github.com/mattn/go-sqlite3"}, {"H3", "github.com/uber/h3-go/v4"}, {"pgx", "github.com/jackc/pgx/v5"}} {
+			for _, m := range []struct{ name, path string }{{"driver", "github.com/mattn/go-sqlite3"}, {"H3", "github.com/uber/h3-go/v4"}, {"pgx", "github.com/jackc/pgx/v5"}} {
 				for i := 0; info != nil && i < len(info.Deps); i++ {
 					if info.Deps[i].Path == m.path {
 						fmt.Fprintf(a.out, "%-8s %s (%s)\n", m.name, info.Deps[i].Version, m.path)

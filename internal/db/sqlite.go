@@ -46,6 +46,12 @@ func (d *DB) openSQLite(ctx context.Context) error {
 	return nil
 }
 
+// SQLiteVersion is the version of the SQLite inside.
+func SQLiteVersion() string {
+	text, _, _ := sqlite3.Version()
+	return text
+}
+
 func sqlitePath(url string) string { return strings.TrimPrefix(url, "sqlite:") }
 
 // liteDSN carries every pragma: one set by a statement would hold for one pooled connection only.

@@ -220,7 +220,10 @@ func (b *Book) Reassign(ctx context.Context, key, store int64) (Placed, error) {
 		if store != 0 {
 			err = b.handTo(tx, h, o, had, store, len(asked)+1)
 		} else if had != nil {
-			err = b.passOn(tx, h, o, had, "order.reassigned", "")
+			if err = b.passOn(tx, h, o, had, "order.reassigned", ""); err == nil && o.Assignment == 0 {
+				// Better where it is than nowhere; all of this is undone.
+				err = fault.Refused("no-other-store", nil, "no other store can serve it (%s)", o.Reason)
+			}
 		} else {
 			_, _, err = b.assign(tx, h, o, asked)
 		}

@@ -395,7 +395,7 @@ func (b *Book) offer(tx *db.Tx, o *order.Order, p *pick, rank int) (*order.Assig
 	a := &order.Assignment{Key: tx.NewKey(), Order: o.Key, Store: s.Key, Status: order.Offered, Rank: rank, ScoreM: p.m,
 		Slot: p.slot, OfferedAt: now}
 	promise, _ := o.PromiseAt(now)
-	o.Store, o.Assignment, o.DistanceM, o.Promise = s.Key, a.Key, p.m, &promise
+	o.Store, o.Assignment, o.DistanceM, o.Promise, o.Reason = s.Key, a.Key, p.m, &promise, ""
 	var err error
 	if s.AutoAccept {
 		a.Status, a.AnsweredAt = order.Accepted, &now

@@ -276,10 +276,10 @@ type obstacle int
 
 const (
 	tooFar obstacle = iota
-	alreadyAsked
 	notOpen
 	noRoom
 	noGoods
+	alreadyAsked
 	none
 )
 
@@ -290,8 +290,6 @@ var reasons = map[obstacle]string{tooFar: "out_of_range", alreadyAsked: "store_u
 func (q *ask) meet(sh *shop) obstacle {
 	s := sh.store
 	switch {
-	case q.tried[s.Key]:
-		return alreadyAsked
 	case !s.AcceptingOrders(q.now), !s.OpenAt(q.begin):
 		return notOpen
 	case q.refused[s.Key] != 0:
@@ -303,6 +301,8 @@ func (q *ask) meet(sh *shop) obstacle {
 		return noRoom
 	case !goods:
 		return noGoods
+	case q.tried[s.Key]:
+		return alreadyAsked
 	}
 	return none
 }
@@ -343,7 +343,7 @@ func (p *pick) giveBack() { p.shop.left.give(p.slot.UnixMilli(), p.items) }
 func (b *Book) whyNot(q *ask) string {
 	worst, seen := tooFar, 0
 	b.index.Walk(q.at, q.maxM, func(h assign.Hit[shop]) bool {
-		worst = max(worst, min(q.meet(&h.Value), noGoods))
+		worst = max(worst, min(q.meet(&h.Value), alreadyAsked))
 		seen++
 		return seen < lookedAt
 	})

@@ -591,6 +591,14 @@ type inputJSON struct {
 	ShelfUnits    *int  `json:"shelf_units"`
 	AutoAccept    *bool `json:"auto_accept"`
 	OfferTimeoutS *int  `json:"offer_timeout_s"`
+
+	// What answers of the API carry besides: a list of stores can be imported as it was read.
+	ID          json.RawMessage `json:"id"`
+	Accepting   json.RawMessage `json:"accepting_orders"`
+	OpenNow     json.RawMessage `json:"open_now"`
+	PausedUntil json.RawMessage `json:"paused_until"`
+	Cell        json.RawMessage `json:"h3_cell"`
+	Version     json.RawMessage `json:"version"`
 }
 
 // ParseInput reads the API's store as a sender writes it: unknown members are refused, null is the

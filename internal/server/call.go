@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -35,9 +36,10 @@ type call struct {
 	route  *route
 	id     string // X-Request-Id
 	who    auth.Principal
-	secret string // of who's key
-	body   []byte // read already, when the route is repeatable
-	held   int64  // bytes taken of the budget for bodies
+	secret string    // of who's key
+	body   []byte    // read already, when the route is repeatable
+	raw    io.Reader // the request's body as it came
+	held   int64     // bytes taken of the budget for bodies
 	repeat *repeat
 
 	status int // of the answer; 0 while there is none
@@ -53,7 +55,7 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		began := time.Now()
 		req := c.Request()
-		k := &call{Server: s, c: c, r: req, route: &r, id: requestID(req), header: c.Response().Header()}
+		k := &call{Server: s, c: c, r: req, route: &r, id: requestID(req), header: c.Response().Header(), raw: req.Body}
 		k.header.Set("X-Request-Id", k.id)
 		k.header.Set("X-Content-Type-Options", "nosniff")
 		k.header.Set("Referrer-Policy", "no-referrer")
@@ -237,6 +239,21 @@ func (k *call) hold(limit int64) error {
 	k.held += n
 	return nil
 }
+
+// drain reads what a refused sender still sends, within bounds: closing on it would reset the
+// connection, and the sender would see that instead of the reason.
+func (k *call) drain() {
+	if k.raw == nil {
+		return
+	}
+	_ = http.NewResponseController(k.c.Response()).SetReadDeadline(time.Now().Add(drainTime))
+	_, _ = io.CopyN(io.Discard, k.raw, drainBytes)
+}
+
+const (
+	drainTime  = 10 * time.Second
+	drainBytes = 128 << 20
+)
 
 func bodyError(err error, limit int64) error {
 	var over *http.MaxBytesError

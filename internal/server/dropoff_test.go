@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
@@ -311,7 +312,18 @@ func TestEventsArriveLateTwiceAndShuffled(t *testing.T) {
 		}
 		w.post(key, "/v1/dropoff-events", []m{}).want(422)
 		w.post(key, "/v1/dropoff-events", m{}).want(400)
-		w.post(key, "/v1/dropoff-events", `[{"id":7}]`).want(400).names("/0/id")
+		// Not even one that cannot be read holds up the others.
+		late := d.event("signalled", m{"signal": "bell"})
+		text, err := json.Marshal(late)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := w.send(request{method: "POST", path: "/v1/dropoff-events", key: key, wrong: true,
+			body: `[{"id":7},{"id":"x","colour":"red"},` + string(text) + `]`}).want(200)
+		if b.text("results.0.problem.errors.0.pointer") != "/id" || b.text("results.1.problem.errors.0.pointer") != "/colour" || b.text("results.1.id") != "x" ||
+			b.text("results.2.result") != "recorded" {
+			t.Errorf("beside two that cannot be read: %s", b.body)
+		}
 		many := make([]m, 501)
 		for i := range many {
 			many[i] = d.event("arrived", nil)

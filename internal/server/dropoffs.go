@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -221,7 +222,7 @@ type dropoffResult struct {
 const maxDropoffEvents = 500
 
 func (k *call) recordDropoffs() error {
-	var in []dropoffEventIn
+	var in []json.RawMessage
 	if err := k.decode(&in); err != nil {
 		return err
 	}
@@ -231,10 +232,16 @@ func (k *call) recordDropoffs() error {
 	out := make([]dropoffResult, len(in))
 	var good []dropoff.Event
 	var places []int
-	for i := range in {
-		e, err := k.dropoffEvent(&in[i])
+	for i, text := range in {
+		// Each stands alone, to the last comma: a phone's queue must not stick behind one event.
+		var one dropoffEventIn
+		err := strictJSON(text, &one)
+		var e dropoff.Event
+		if err == nil {
+			e, err = k.dropoffEvent(&one)
+		}
 		if err != nil {
-			out[i] = k.refused(in[i].ID, err)
+			out[i] = k.refused(one.ID, err)
 			continue
 		}
 		good, places = append(good, e), append(places, i)

@@ -303,6 +303,7 @@ func TestOneExternalIDOfTwoMerchants(t *testing.T) {
 func TestIfMatchHoldsForOrders(t *testing.T) {
 	story(t, func(w *world) {
 		id := w.store("duka", nil)
+		w.store("next", m{"location": northOf(300)})
 		shop, key := w.key("merchant", "", "Acme"), w.key("store", id, "")
 		act := func(who, order, action, version string, body any) *answer {
 			return w.send(request{method: "POST", path: "/v1/orders/" + order + "/" + action, key: who, body: body, header: map[string]string{"If-Match": version}})

@@ -375,6 +375,11 @@ func TestReassigning(t *testing.T) {
 			t.Errorf("after the refusal: %s", d.body)
 		}
 		w.post(desk, path, m{"store_id": "str_000000000000000000000000"}).want(422).names("/store_id")
+		// Nor is an order taken from its store when no other can serve it.
+		w.post(desk, "/v1/orders/"+b.text("id")+"/reassign", m{}).refused(409, "no-other-store")
+		if d := w.get(desk, "/v1/orders/"+b.text("id")); d.text("store.name") != "one" || d.text("status") != "confirmed" {
+			t.Errorf("after the second refusal: %s", d.body)
+		}
 		// Hours and distance may be overruled.
 		if e := w.post(desk, path, m{"store_id": far}).want(200); e.text("store.id") != far {
 			t.Errorf("to a named store: %s", e.body)

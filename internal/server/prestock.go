@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -19,13 +20,28 @@ type money struct {
 	Currency string `json:"currency"`
 }
 
+// UnmarshalJSON never fails: a decoder could not say at which place it did. What is no money is
+// marked for input to refuse.
 func (m *money) UnmarshalJSON(b []byte) error {
 	type plain money
-	if err := json.Unmarshal(b, (*plain)(m)); err == nil {
+	if json.Unmarshal(b, (*plain)(m)) == nil && m.Currency != "" {
 		return nil
 	}
-	m.Currency = "XXX"
-	return json.Unmarshal(b, &m.Amount)
+	*m = money{Currency: "XXX"}
+	if json.Unmarshal(b, &m.Amount) != nil {
+		m.Currency = notMoney
+	}
+	return nil
+}
+
+const notMoney = "not money"
+
+func (m *money) check(f *fault.Fields, pointer string) *prestock.Money {
+	if m != nil && m.Currency == notMoney {
+		f.Add(pointer, "not-money", "an integer of minor units and a currency, like {\"amount\": 250, \"currency\": \"KES\"}")
+		return nil
+	}
+	return (*prestock.Money)(m)
 }
 
 type campaignSKU struct {
@@ -59,9 +75,10 @@ func (in *campaignIn) input() (prestock.CampaignInput, error) {
 			*x.to = *t
 		}
 	}
-	for _, s := range in.SKUs {
-		x := prestock.SKU{SKU: s.SKU, ExpectedUnits: s.ExpectedUnits, Uplift: s.Uplift,
-			UnitMargin: (*prestock.Money)(s.UnitMargin), UnitHoldingCost: (*prestock.Money)(s.UnitHoldingCost), CasePack: 1}
+	for i, s := range in.SKUs {
+		at := fmt.Sprintf("/skus/%d/", i)
+		x := prestock.SKU{SKU: s.SKU, ExpectedUnits: s.ExpectedUnits, Uplift: s.Uplift, CasePack: 1,
+			UnitMargin: s.UnitMargin.check(&f, at+"unit_margin"), UnitHoldingCost: s.UnitHoldingCost.check(&f, at+"unit_holding_cost")}
 		if s.CasePack != nil {
 			if x.CasePack = *s.CasePack; x.CasePack < 1 {
 				x.CasePack = -1 // given and wrong, where 0 would mean not given

@@ -86,6 +86,9 @@ func (k *call) problem(err error) error {
 	}
 	k.header.Set("Content-Type", "application/problem+json")
 	k.header.Set("Cache-Control", "no-store")
+	if p.Status == http.StatusRequestEntityTooLarge || p.Status == http.StatusUnsupportedMediaType {
+		k.drain()
+	}
 	w := k.c.Response()
 	w.WriteHeader(p.Status)
 	_, werr := w.Write(body)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
 	"mime"
 	"net/http"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 )
 
 type storeIn struct {
+	readOnly
 	ExternalID    *string     `json:"external_id"`
 	Name          *string     `json:"name"`
 	Status        *string     `json:"status"`
@@ -29,6 +31,17 @@ type storeIn struct {
 	ShelfUnits    *int        `json:"shelf_units"`
 	AutoAccept    *bool       `json:"auto_accept"`
 	OfferTimeoutS *int        `json:"offer_timeout_s"`
+}
+
+// readOnly are fields of a store that answers carry: who reads a store, changes it and sends it back
+// may leave them in. They are not looked at.
+type readOnly struct {
+	ID          json.RawMessage `json:"id"`
+	Accepting   json.RawMessage `json:"accepting_orders"`
+	OpenNow     json.RawMessage `json:"open_now"`
+	PausedUntil json.RawMessage `json:"paused_until"`
+	Cell        json.RawMessage `json:"h3_cell"`
+	Version     json.RawMessage `json:"version"`
 }
 
 type addressIn struct {
