@@ -343,7 +343,15 @@ func (p *pick) giveBack() { p.shop.left.give(p.slot.UnixMilli(), p.items) }
 func (b *Book) whyNot(q *ask) string {
 	worst, seen := tooFar, 0
 	b.index.Walk(q.at, q.maxM, func(h assign.Hit[shop]) bool {
-		worst = max(worst, min(q.meet(&h.Value), alreadyAsked))
+		o := q.meet(&h.Value)
+		if o == none {
+			// It said no a moment ago and yes now: others give back and take all the time.
+			o = noRoom
+			if len(q.items) > 0 {
+				o = noGoods
+			}
+		}
+		worst = max(worst, o)
 		seen++
 		return seen < lookedAt
 	})
