@@ -374,7 +374,7 @@ func FuzzImportReadsWhatCSVReads(f *testing.F) {
 	f.Add("\"\"\n\r\n\"a\",")
 	f.Fuzz(func(t *testing.T, file string) {
 		if strings.Contains(strings.ReplaceAll(file, "\r\n", ""), "\r") {
-			t.Skip("the standard reader also folds \\r\\n within quotes and drops a lone \\r at the end")
+			return // the standard reader also folds \r\n within quotes and drops a lone \r at the end
 		}
 		want, err := csv.NewReader(strings.NewReader(file)).ReadAll()
 		if err != nil {
