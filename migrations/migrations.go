@@ -1,7 +1,7 @@
 // Package migrations holds the schema, one text for both engines.
 //
-// A file is NNNN_name.sql and is never changed once it has landed. BIGKEY and BYTES are the two
-// words the engines spell differently; package db fills them in.
+// A file is NNNN_name.sql and is never changed once it has landed. BIGKEY, BYTES and CLUSTERED
+// are the words the engines spell differently; package db fills them in.
 package migrations
 
 import (

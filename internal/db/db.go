@@ -2,10 +2,14 @@
 // the same SQL text for both. It is the only importer of sqlx and the drivers.
 //
 //	InTx ──► queue ──► one writer: BEGIN IMMEDIATE
-//	                     SAVEPOINT · function 1 · RELEASE
-//	                     SAVEPOINT · function 2 · ROLLBACK TO   (failed, panicked, too late)
-//	                     …
+//	                     function 1 · function 2 · …            (in hope)
+//	                     the rows they gave to Insert, several a statement
 //	                   COMMIT (one fsync for all) ──► OnCommit ──► everyone is answered
+//
+//	a function failed after it had written, panicked, overstayed, or met a row that was there:
+//	                   ROLLBACK, and the group again with care
+//	                     SAVEPOINT · function 1 · RELEASE
+//	                     SAVEPOINT · function 2 · ROLLBACK TO   (that one alone)
 //
 // Nothing is acknowledged before it is durable: InTx returns after the commit. Reads go through
 // Read, a pool of their own that never waits for the writer. On PostgreSQL the same InTx is an
@@ -62,7 +66,7 @@ type Options struct {
 }
 
 // ErrAgain asks for the transaction to be run again from its start: what it read has changed
-// meanwhile. On SQLite nothing changes meanwhile.
+// meanwhile, or a row it inserted was there already.
 var ErrAgain = errors.New("db: a row changed under the transaction")
 
 // ErrNoRows is what Get returns when there is no such row.
@@ -192,6 +196,7 @@ type Tx struct {
 	// the statement, marks the transaction dead and goes on without the function.
 	mu       sync.Mutex
 	dead     error
+	wrote    bool // a statement that may have changed rows
 	run      runner
 	onCommit []func()
 }
@@ -201,6 +206,8 @@ type runner interface {
 	exec(query string, args []any) (int64, error)
 	get(dest any, query string, args []any) error
 	sel(dest any, query string, args []any) error
+	insert(into *Table, row []any) error
+	peek(dest any, query string, args []any) error
 }
 
 // InTx runs f in a transaction and returns when its changes are durable, or when none of them
@@ -238,7 +245,39 @@ func (t *Tx) Exec(query string, args ...any) (int64, error) {
 	if err := t.alive(); err != nil {
 		return 0, err
 	}
+	t.wrote = true
 	return t.run.exec(query, args)
+}
+
+// Insert adds a row with a value for each column of the table. It suits rows that nobody reads
+// before the commit, and of which hardly ever one is there already: on SQLite they wait and go in
+// together with those of other functions, several a statement, before the first other statement that
+// names the table and at the latest with the commit (BenchmarkInsert says what that is worth).
+//
+// A row that breaks a unique constraint has the function run again, as ErrAgain does; with care on
+// SQLite, so that Insert itself then returns ErrAgain. A function that can meet such a row therefore
+// looks first, when it runs for the second time or always (see Peek).
+func (t *Tx) Insert(into *Table, row ...any) error {
+	if len(row) != into.columns {
+		return fmt.Errorf("db: %d values for the %d columns of %s", len(row), into.columns, into.name)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.alive(); err != nil {
+		return err
+	}
+	return t.run.insert(into, row)
+}
+
+// Peek is Get that may not see rows which other functions of the same commit have given to Insert.
+// It is for a look before an Insert, whose unique constraint has the last word.
+func (t *Tx) Peek(dest any, query string, args ...any) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.alive(); err != nil {
+		return err
+	}
+	return t.run.peek(dest, query, args)
 }
 
 // Get implements Queryer.
@@ -395,8 +434,10 @@ func (d *DB) Horizon(ctx context.Context) (int64, error) {
 
 // Stats are counters since Open, for the metrics page.
 type Stats struct {
-	Functions, Groups, Failed uint64 // functions run, commits made, functions that failed
-	Queue                     int    // functions waiting now
+	Functions, Groups, Failed uint64        // functions run, commits made, functions that failed
+	Redone                    uint64        // groups that were undone and run again with care
+	Queue                     int           // functions waiting now
+	CPU                       time.Duration // what the writer's groups took of a processor; 0 where it cannot be known
 }
 
 // Stats of the writer; zero on PostgreSQL, whose own views tell more.

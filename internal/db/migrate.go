@@ -12,11 +12,11 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// The three words the engines do not share. A hot row's key must be SQLite's own rowid, which it
-// is only under exactly this spelling.
+// The words the engines do not share. A hot row's key must be SQLite's own rowid, which it is only
+// under exactly this spelling; a table with a longer key is its own index there (CLUSTERED).
 var dialect = map[Engine]*strings.Replacer{
-	SQLite:   strings.NewReplacer("BIGKEY", "INTEGER PRIMARY KEY", "BYTES", "BLOB"),
-	Postgres: strings.NewReplacer("BIGKEY", "BIGINT PRIMARY KEY", "BYTES", "BYTEA"),
+	SQLite:   strings.NewReplacer("BIGKEY", "INTEGER PRIMARY KEY", "BYTES", "BLOB", "CLUSTERED", "WITHOUT ROWID"),
+	Postgres: strings.NewReplacer("BIGKEY", "BIGINT PRIMARY KEY", "BYTES", "BYTEA", "CLUSTERED", ""),
 }
 
 func (d *DB) migrate(ctx context.Context) error {

@@ -131,3 +131,13 @@ func (r pgRunner) get(dest any, query string, args []any) error {
 func (r pgRunner) sel(dest any, query string, args []any) error {
 	return r.tx.SelectContext(r.ctx, dest, r.db.rebind(query), args...)
 }
+
+func (r pgRunner) insert(into *Table, row []any) error {
+	_, err := r.exec(into.text(1), row)
+	if IsUnique(err) {
+		return ErrAgain
+	}
+	return err
+}
+
+func (r pgRunner) peek(dest any, query string, args []any) error { return r.get(dest, query, args) }

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"runtime"
@@ -11,9 +10,6 @@ import (
 	"time"
 
 	"doorstep/internal/fault"
-
-	"github.com/jmoiron/sqlx"
-	"github.com/mattn/go-sqlite3"
 )
 
 // queueLimit bounds the functions that wait: beyond it a sender is better served by a 503 now
@@ -23,9 +19,13 @@ const queueLimit = 16384
 // writer owns SQLite's one writing connection. Functions run on its goroutine, one after the
 // other; see the package comment for the drawing.
 //
+// A group runs in hope first: without savepoints, and with new rows held back (see Tx.Insert). Both
+// cost more than what they guard against, since functions seldom fail after they have written. When
+// one does, the whole group is undone and runs again with care, a savepoint for each.
+//
 // One function can overstay (it waits for something, against the rules). Then the watchdog
-// declares its call overdue, and a new goroutine carries on with the rest of the group where the
-// old one got stuck; the old one finds that out when its function returns, and ends.
+// declares its call overdue, and a new goroutine runs the group again without it; the old one finds
+// that out when its function returns, and ends.
 type writer struct {
 	db     *DB
 	limit  int
@@ -38,9 +38,22 @@ type writer struct {
 	shut   bool
 
 	conn    *liteConn // owned by whoever runs the group
+	rows    held      // of the group that runs; likewise
+	wary    int       // so many groups more run with care from the start
 	running atomic.Pointer[call]
 
-	functions, groups, failed atomic.Uint64
+	functions, groups, redone, failed atomic.Uint64
+	cpu                               atomic.Int64 // ns
+}
+
+// warily is how many groups run with care after one that had to: a sender of requests that fail after
+// they have written makes every group run once, and not twice.
+const warily = 8
+
+// group is the calls that share a commit.
+type group struct {
+	calls []*call
+	care  bool
 }
 
 // call is one InTx that waits for its answer.
@@ -48,8 +61,7 @@ type call struct {
 	ctx     context.Context
 	f       func(*Tx) error
 	tx      *Tx
-	group   []*call
-	index   int
+	group   *group
 	err     error
 	answer  chan struct{}
 	state   atomic.Int32
@@ -69,7 +81,7 @@ const (
 func newWriter(d *DB, limit int, maxRun time.Duration) (*writer, error) {
 	w := &writer{db: d, limit: limit, maxRun: maxRun,
 		queue: make(chan *call, queueLimit), closed: make(chan struct{}), done: make(chan struct{})}
-	conn, err := openLiteConn(d.writes)
+	conn, err := openLiteConn(d.url)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +137,7 @@ func (w *writer) close() {
 }
 
 func (w *writer) stats() Stats {
-	return Stats{Functions: w.functions.Load(), Groups: w.groups.Load(), Failed: w.failed.Load(), Queue: len(w.queue)}
+	return Stats{Functions: w.functions.Load(), Groups: w.groups.Load(), Redone: w.redone.Load(), Failed: w.failed.Load(), Queue: len(w.queue), CPU: time.Duration(w.cpu.Load())}
 }
 
 // serve takes groups off the queue until it is closed and empty.
@@ -137,7 +149,14 @@ func (w *writer) serve() {
 			close(w.done)
 			return
 		}
-		if !w.commitGroup(w.gather(first)) {
+		g := &group{calls: w.gather(first), care: w.wary > 0}
+		if g.care {
+			w.wary--
+		}
+		for _, c := range g.calls {
+			c.group = g
+		}
+		if !w.clocked(g, w.perform) {
 			return // another goroutine serves now
 		}
 	}
@@ -165,21 +184,71 @@ func (w *writer) gather(first *call) []*call {
 	return group
 }
 
-// commitGroup runs a group from its first call. It reports whether this goroutine still serves.
-func (w *writer) commitGroup(group []*call) bool {
-	for i, c := range group {
-		c.group, c.index = group, i
-	}
+// clocked counts the processor time of f. The goroutine keeps its thread meanwhile, so the thread's time
+// is its own.
+func (w *writer) clocked(g *group, f func(*group) bool) bool {
+	runtime.LockOSThread()
+	began := threadCPU()
+	defer func() {
+		w.cpu.Add(int64(threadCPU() - began))
+		runtime.UnlockOSThread()
+	}()
+	return f(g)
+}
+
+// perform runs a group, commits it and answers. It reports whether this goroutine still serves.
+func (w *writer) perform(g *group) bool {
 	if err := w.begin(); err != nil {
-		w.answer(group, err)
+		w.answer(g, err)
 		return true
 	}
-	return w.runFrom(group, 0)
+	for _, c := range g.calls {
+		switch w.try(g, c) {
+		case settled:
+		case taken:
+			return false
+		case spoilt:
+			return w.again(g)
+		case broken:
+			w.fail(g, c.err)
+			return true
+		}
+	}
+	if err := w.rows.flush(w.conn); err != nil {
+		if !g.care && !w.conn.lost() {
+			return w.again(g)
+		}
+		w.fail(g, err)
+		return true
+	}
+	w.commit(g)
+	return true
+}
+
+// again runs a group with care that hope did not carry through.
+func (w *writer) again(g *group) bool {
+	if g.care {
+		panic("db: a group run with care came to run again")
+	}
+	if err := w.conn.do(`ROLLBACK`); err != nil {
+		w.fail(g, err)
+		return true
+	}
+	w.redone.Add(1)
+	w.wary = warily
+	g.care = true
+	for _, c := range g.calls {
+		// Those that were abandoned or given up stay so.
+		if c.state.CompareAndSwap(returned, waiting) {
+			c.err, c.tx = nil, nil
+		}
+	}
+	return w.perform(g)
 }
 
 func (w *writer) begin() error {
 	if w.conn == nil {
-		conn, err := openLiteConn(w.db.writes)
+		conn, err := openLiteConn(w.db.url)
 		if err != nil {
 			return err
 		}
@@ -196,43 +265,98 @@ func (w *writer) begin() error {
 		return err
 	}
 	w.db.keys.Advance(last)
+	w.rows.reset()
 	return nil
 }
 
-// runFrom runs the calls of an open group from index i, commits and answers.
-func (w *writer) runFrom(group []*call, i int) bool {
-	for ; i < len(group); i++ {
-		c := group[i]
-		if !c.state.CompareAndSwap(waiting, started) {
+// What became of one call.
+type outcome int
+
+const (
+	settled outcome = iota // done, or refused without a trace
+	spoilt                 // it failed and left traces: the group must be undone
+	taken                  // the watchdog took over while the function was out
+	broken                 // SQLite gave up the whole group, as it does when the disk is full
+)
+
+// try runs one call and keeps its changes, or undoes them.
+func (w *writer) try(g *group, c *call) outcome {
+	if !c.state.CompareAndSwap(waiting, started) {
+		if c.err == nil {
 			c.err = overdue(context.Canceled)
-			continue
 		}
+		return settled
+	}
+	if g.care {
+		return w.carefully(c)
+	}
+	before := w.rows.mark()
+	err := w.run(c, false)
+	if !c.state.CompareAndSwap(started, returned) {
+		return taken
+	}
+	w.running.Store(nil)
+	c.tx.kill(errDead)
+	switch {
+	case err == nil && !w.rows.refused:
+		return settled
+	case w.conn.lost():
+		c.err = Classify(err)
+		return broken
+	case errors.Is(err, ErrAgain), c.tx.wrote, w.rows.flushes > before.flushes:
+		return spoilt
+	}
+	// It changed no row yet, and those it holds back are easily forgotten.
+	w.rows.drop(before)
+	w.failed.Add(1)
+	c.err = Classify(err)
+	return settled
+}
+
+// carefully is try inside a savepoint. What asks to be run again runs again at once: the others of
+// the group have had their turn or wait for it.
+func (w *writer) carefully(c *call) outcome {
+	for try := 1; ; try++ {
 		if err := w.conn.do(`SAVEPOINT f`); err != nil {
-			w.fail(group, err)
-			return true
+			c.err = err
+			return broken
 		}
-		err := w.run(c)
+		err := w.run(c, true)
 		if !c.state.CompareAndSwap(started, returned) {
-			return false // the watchdog took over while f was out
+			return taken
 		}
 		w.running.Store(nil)
-		if !w.settle(c, err) {
-			w.fail(group, c.err)
-			return true
+		c.tx.kill(errDead)
+		if err == nil {
+			c.err = w.conn.do(`RELEASE f`)
+		} else if c.err = Classify(err); !w.conn.lost() {
+			if undo := errors.Join(w.conn.do(`ROLLBACK TO f`), w.conn.do(`RELEASE f`)); undo != nil {
+				c.err = Classify(undo)
+				return broken
+			}
 		}
+		switch {
+		case w.conn.lost(), err == nil && c.err != nil:
+			return broken
+		case err == nil:
+			return settled
+		case !errors.Is(err, ErrAgain) || try == maxTries:
+			w.failed.Add(1)
+			return settled
+		}
+		c.err = nil
+		c.state.Store(started)
 	}
-	w.commit(group)
-	return true
 }
 
 // run calls the function, and turns a panic into an error.
-func (w *writer) run(c *call) (err error) {
+func (w *writer) run(c *call, care bool) (err error) {
 	c.started = time.Now()
 	c.limit = c.started.Add(w.maxRun)
 	if d, ok := c.ctx.Deadline(); ok && d.Before(c.limit) {
 		c.limit = d
 	}
-	c.tx = &Tx{ctx: c.ctx, db: w.db, now: w.db.Now(), run: w.conn}
+	c.tx = &Tx{ctx: c.ctx, db: w.db, now: w.db.Now(), run: liteRunner{w.conn, &w.rows, care}}
 	w.running.Store(c)
 	w.functions.Add(1)
 	defer func() {
@@ -248,56 +372,34 @@ func (w *writer) run(c *call) (err error) {
 	return overdue(c.ctx.Err())
 }
 
-// settle keeps or undoes one function's changes. It is false when SQLite gave up the whole group,
-// as it does when the disk is full or fails in the middle of a statement.
-func (w *writer) settle(c *call, err error) bool {
-	c.tx.kill(errDead)
-	c.err = Classify(err)
-	if err != nil {
-		w.failed.Add(1)
-		if w.conn.lost() {
-			return false
-		}
-		if err := w.conn.do(`ROLLBACK TO f`); err != nil {
-			c.err = Classify(err)
-			return false
-		}
-	}
-	if err := w.conn.do(`RELEASE f`); err != nil {
-		c.err = Classify(err)
-		return false
-	}
-	return true
-}
-
 var errDead = errors.New("db: the transaction has ended")
 
-func (w *writer) commit(group []*call) {
+func (w *writer) commit(g *group) {
 	if err := w.conn.do(`COMMIT`); err != nil {
-		w.fail(group, err)
+		w.fail(g, err)
 		return
 	}
 	w.groups.Add(1)
-	for _, c := range group {
+	for _, c := range g.calls {
 		if c.err == nil {
 			c.tx.announce()
 		}
 	}
 	w.db.wakeFollowers()
-	for _, c := range group {
+	for _, c := range g.calls {
 		close(c.answer)
 	}
 }
 
 // fail undoes the group and answers everyone in it.
-func (w *writer) fail(group []*call, err error) {
+func (w *writer) fail(g *group, err error) {
 	w.drop(err)
-	w.answer(group, err)
+	w.answer(g, err)
 }
 
-func (w *writer) answer(group []*call, err error) {
+func (w *writer) answer(g *group, err error) {
 	err = Classify(err)
-	for _, c := range group {
+	for _, c := range g.calls {
 		if c.err == nil {
 			c.err = err
 		}
@@ -331,110 +433,30 @@ func (w *writer) watch() {
 			w.db.log.Error("a transaction overstayed and was given up", "after", now.Sub(c.started))
 			late := overdue(context.DeadlineExceeded)
 			c.tx.kill(late) // waits for the statement that runs now
+			c.err = late
+			w.failed.Add(1)
 			go func() {
-				if !w.settle(c, late) {
-					w.fail(c.group, c.err)
-				} else if !w.runFrom(c.group, c.index+1) {
-					return
+				if w.clocked(c.group, w.resume) {
+					w.serve()
 				}
-				w.serve()
 			}()
 		}
 	}
 }
 
-// liteConn is one SQLite connection with its prepared statements.
-type liteConn struct {
-	conn  *sqlx.Conn
-	stmts map[string]*sqlx.Stmt
-}
-
-func openLiteConn(p *sqlx.DB) (*liteConn, error) {
-	conn, err := p.Connx(context.Background())
-	if err != nil {
-		return nil, Classify(err)
+// resume runs a group again from its start whose watched function was given up.
+func (w *writer) resume(g *group) bool {
+	if !g.care {
+		return w.again(g)
 	}
-	c := &liteConn{conn: conn, stmts: map[string]*sqlx.Stmt{}}
-	// Fewer, larger checkpoints: 16 MiB of log instead of 4.
-	var pages int
-	if err := conn.GetContext(context.Background(), &pages, `PRAGMA wal_autocheckpoint = 4000`); err != nil {
-		c.close()
-		return nil, Classify(err)
+	if err := w.conn.do(`ROLLBACK`); err != nil {
+		w.fail(g, err)
+		return true
 	}
-	return c, nil
-}
-
-func (c *liteConn) close() {
-	if c == nil {
-		return
-	}
-	for _, s := range c.stmts {
-		_ = s.Close()
-	}
-	// Tell database/sql not to keep it: what a failed connection holds must not come back.
-	_ = c.conn.Raw(func(any) error { return driver.ErrBadConn })
-	_ = c.conn.Close()
-}
-
-// lost reports whether SQLite has ended the transaction by itself.
-func (c *liteConn) lost() bool {
-	auto := true
-	_ = c.conn.Raw(func(dc any) error {
-		auto = dc.(*sqlite3.SQLiteConn).AutoCommit()
-		return nil
-	})
-	return auto
-}
-
-// stmt prepares a text once per connection. Statements run under context.Background: the driver
-// would otherwise start a goroutine each, and an interrupt would undo the whole group.
-func (c *liteConn) stmt(query string) (*sqlx.Stmt, error) {
-	if s, ok := c.stmts[query]; ok {
-		return s, nil
-	}
-	s, err := c.conn.PreparexContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	if len(c.stmts) >= 512 { // expanded IN lists: start over rather than grow for ever
-		for _, old := range c.stmts {
-			_ = old.Close()
+	for _, c := range g.calls {
+		if c.state.CompareAndSwap(returned, waiting) {
+			c.err, c.tx = nil, nil
 		}
-		clear(c.stmts)
 	}
-	c.stmts[query] = s
-	return s, nil
-}
-
-func (c *liteConn) do(query string) error {
-	_, err := c.exec(query, nil)
-	return err
-}
-
-func (c *liteConn) exec(query string, args []any) (int64, error) {
-	s, err := c.stmt(query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := s.ExecContext(context.Background(), args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-func (c *liteConn) get(dest any, query string, args []any) error {
-	s, err := c.stmt(query)
-	if err != nil {
-		return err
-	}
-	return s.GetContext(context.Background(), dest, args...)
-}
-
-func (c *liteConn) sel(dest any, query string, args []any) error {
-	s, err := c.stmt(query)
-	if err != nil {
-		return err
-	}
-	return s.SelectContext(context.Background(), dest, args...)
+	return w.perform(g)
 }

@@ -76,9 +76,7 @@ func Append(tx *db.Tx, c *Chain, e New) error {
 		occurred = e.OccurredAt
 	}
 	seq := tx.NewKey()
-	_, err := tx.Exec(`INSERT INTO event (seq, prev, sequence, type, subject, merchant, store, actor, occurred_at, recorded_at, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		seq, c.Last, c.Count+1, e.Type, e.Subject, e.Merchant, e.Store, Actor(tx.Context()),
+	err := tx.Insert(log, seq, c.Last, c.Count+1, e.Type, e.Subject, e.Merchant, e.Store, Actor(tx.Context()),
 		occurred.UnixMilli(), tx.Now().UnixMilli(), string(data))
 	if err != nil {
 		return err
@@ -86,6 +84,8 @@ func Append(tx *db.Tx, c *Chain, e New) error {
 	c.Last, c.Count = seq, c.Count+1
 	return nil
 }
+
+var log = db.NewTable("event", columns)
 
 const columns = `seq, prev, sequence, type, subject, merchant, store, actor, occurred_at, recorded_at, data`
 

@@ -91,7 +91,7 @@ func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then fu
 	err = h.inTx(ctx, func(tx *db.Tx) error {
 		out = Placed{}
 		if d.ExternalID != "" {
-			switch known, err := order.Find(tx, merchant, d.ExternalID); {
+			switch known, err := order.Peek(tx, merchant, d.ExternalID); {
 			case err == nil && known.RequestHash == d.Hash():
 				h.giveBack()
 				if out, err = b.placed(tx, known); err != nil {

@@ -29,7 +29,8 @@ func (b *Book) Find(ctx context.Context, merchant int64, external string) (Order
 // enough to tell that it names no single one. store narrows to those a store has, 0 does not.
 func (b *Book) FindExternal(ctx context.Context, external string, store int64) ([]Order, error) {
 	var w where
-	w.and("external_id = ?", external)
+	w.and(`key IN (SELECT key FROM orders WHERE external_id = ? AND archived_at IS NULL
+		UNION ALL SELECT order_key FROM archived_external WHERE external_id = ?)`, external, external)
 	if store != 0 {
 		w.and("store_key = ?", store)
 	}
@@ -102,6 +103,16 @@ func open(statuses []string) bool {
 	return true
 }
 
+// live reports whether only an order's present assignment can have one of these statuses.
+func live(statuses []string) bool {
+	for _, s := range statuses {
+		if s != string(Offered) && s != string(Accepted) {
+			return false
+		}
+	}
+	return true
+}
+
 // AssignmentFilter narrows a list of assignments.
 type AssignmentFilter struct {
 	Statuses []string
@@ -116,6 +127,9 @@ func (b *Book) ListAssignments(ctx context.Context, f AssignmentFilter) ([]Assig
 	w.among("status", f.Statuses)
 	if f.Store != 0 {
 		w.and("store_key = ?", f.Store)
+		if live(f.Statuses) {
+			w.and("key IN (SELECT assignment_key FROM orders WHERE store_key = ? AND ended_at IS NULL)", f.Store)
+		}
 	}
 	w.and("key > ?", f.Cursor)
 	var rows []assignmentRow

@@ -98,9 +98,27 @@ func Load(q db.Queryer, key int64) (Order, error) {
 	return loadOne(q, `SELECT `+orderColumns+` FROM orders WHERE key = ?`, key)
 }
 
+const findExternal = `SELECT key FROM orders WHERE external_id = ? AND merchant_key = ? AND archived_at IS NULL
+	UNION ALL SELECT order_key FROM archived_external WHERE external_id = ? AND merchant_key = ?`
+
 // Find reads a merchant's order by its own id; fault.Missing when there is none.
 func Find(q db.Queryer, merchant int64, external string) (Order, error) {
-	return loadOne(q, `SELECT `+orderColumns+` FROM orders WHERE merchant_key = ? AND external_id = ?`, merchant, external)
+	return found(q, q.Get, merchant, external)
+}
+
+// Peek is Find for somebody who is about to Insert: see db.Tx.Peek.
+func Peek(tx *db.Tx, merchant int64, external string) (Order, error) {
+	return found(tx, tx.Peek, merchant, external)
+}
+
+func found(q db.Queryer, get func(any, string, ...any) error, merchant int64, external string) (Order, error) {
+	var key int64
+	if err := get(&key, findExternal, external, merchant, external, merchant); errors.Is(err, db.ErrNoRows) {
+		return Order{}, fault.Missing("order")
+	} else if err != nil {
+		return Order{}, err
+	}
+	return Load(q, key)
 }
 
 func loadOne(q db.Queryer, query string, args ...any) (Order, error) {
@@ -135,7 +153,12 @@ func loadAll(q db.Queryer, query string, args ...any) ([]Order, error) {
 	return out, nil
 }
 
-// Insert writes a new order.
+var (
+	orders      = db.NewTable("orders", orderColumns)
+	assignments = db.NewTable("assignment", assignmentColumns)
+)
+
+// Insert writes a new order. When its external id is taken, the transaction is run again.
 func Insert(tx *db.Tx, o *Order) error {
 	recipient, err := json.Marshal(o.Recipient)
 	if err != nil {
@@ -152,17 +175,11 @@ func Insert(tx *db.Tx, o *Order) error {
 	wf, wt := o.Window.ms()
 	pf, pt := o.Promise.ms()
 	o.Version = 1
-	n, err := tx.Exec(`INSERT INTO orders (`+orderColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-		?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+	return tx.Insert(orders,
 		o.Key, o.Merchant, external, o.RequestHash, string(o.Status), o.Reason, o.CancelledBy, o.Dropoff.Lat, o.Dropoff.Lng,
 		int64(o.Cell), o.Mode, o.Undeliver, o.MinimumGrade, string(recipient), string(details), o.RadiusM, wf, wt, pf, pt,
 		o.Store, o.Assignment, o.DistanceM, o.Reroutes, o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries,
 		o.Chain.Last, o.Chain.Count, o.Version, o.CreatedAt.UnixMilli(), o.UpdatedAt.UnixMilli(), nil)
-	if err == nil && n == 0 {
-		// Another transaction took the external_id after we looked.
-		return db.ErrAgain
-	}
-	return err
 }
 
 // Save writes back what can change about an order and counts its version up. When another
@@ -245,7 +262,8 @@ func LoadAssignment(q db.Queryer, key int64) (Assignment, error) {
 	return r.assignment(), nil
 }
 
-// InsertAssignment writes a new assignment; the unique index refuses a second live one.
+// InsertAssignment writes a new assignment. That it is the order's only live one, the order's row sees
+// to: it names this one, and two who change it at once cannot both be right about its version.
 func InsertAssignment(tx *db.Tx, a *Assignment) error {
 	var deadline, answered *int64
 	if a.Deadline != nil {
@@ -256,13 +274,8 @@ func InsertAssignment(tx *db.Tx, a *Assignment) error {
 		ms := a.AnsweredAt.UnixMilli()
 		answered = &ms
 	}
-	n, err := tx.Exec(`INSERT INTO assignment (`+assignmentColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		a.Key, a.Order, a.Store, string(a.Status), a.Reason, a.Rank, a.ScoreM, a.Slot.UnixMilli(), deadline,
+	return tx.Insert(assignments, a.Key, a.Order, a.Store, string(a.Status), a.Reason, a.Rank, a.ScoreM, a.Slot.UnixMilli(), deadline,
 		a.OfferedAt.UnixMilli(), answered)
-	if err == nil && n == 0 {
-		return db.ErrAgain
-	}
-	return err
 }
 
 // MoveAssignment moves an assignment on, by its rules.

@@ -268,17 +268,30 @@ func TestPauseAndResume(t *testing.T) {
 	})
 }
 
+// openOrder leaves in the tables of package order, which this one may not import, what an order that
+// a store has accepted leaves.
+func openOrder(tx *db.Tx, store int64, slot time.Time) error {
+	order, assignment := tx.NewKey(), tx.NewKey()
+	_, err := tx.Exec(`INSERT INTO orders (key, merchant_key, request_hash, status, status_reason, cancelled_by, lat, lng, cell, mode,
+		undeliverable_action, minimum_grade, recipient, details, radius_m, store_key, assignment_key, distance_m, reroutes, attempts,
+		grade, link_version, code_tries, last_event, event_count, version, created_at, updated_at)
+		VALUES (?, 1, '', 'confirmed', '', '', 0, 0, 0, '', '', '', '{}', '{}', 0, ?, ?, 0, 0, 0, '', 0, 0, 0, 0, 1, 0, 0)`,
+		order, store, assignment)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO assignment (key, order_key, store_key, status, reason, rank, score, slot, offered_at)
+		VALUES (?, ?, ?, 'accepted', '', 1, 0, ?, 0)`, assignment, order, store, slot.UnixMilli())
+	return err
+}
+
 func TestAStoreWithOrdersStays(t *testing.T) {
 	inTown(t, func(w *town) {
 		s := w.create()
-		w.tx(func(tx *db.Tx) error {
-			_, err := tx.Exec(`INSERT INTO assignment (key, order_key, store_key, status, reason, rank, score, slot, offered_at)
-				VALUES (?, 1, ?, 'accepted', '', 1, 0, 0, 0)`, tx.NewKey(), s.Key)
-			return err
-		})
+		w.tx(func(tx *db.Tx) error { return openOrder(tx, s.Key, noon) })
 		w.refused(w.book.Remove(ctx, s.Key, nil), "store-has-open-orders")
 		w.tx(func(tx *db.Tx) error {
-			_, err := tx.Exec(`UPDATE assignment SET status = 'completed'`)
+			_, err := tx.Exec(`UPDATE orders SET ended_at = 1`)
 			return err
 		})
 		w.must(w.book.Remove(ctx, s.Key, nil))

@@ -27,8 +27,9 @@ func (b *Book) PurgeSlotUse(ctx context.Context, before time.Time) error {
 	for {
 		var n int64
 		err := b.db.InTx(ctx, func(tx *db.Tx) (err error) {
-			n, err = tx.Exec(`DELETE FROM slot_use WHERE (store_key, slot) IN (SELECT store_key, slot FROM slot_use u WHERE slot < ?
-				AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.store_key = u.store_key AND a.slot = u.slot AND a.status IN ('offered', 'accepted'))
+			n, err = tx.Exec(`DELETE FROM slot_use WHERE (slot, store_key) IN (SELECT slot, store_key FROM slot_use u WHERE slot < ?
+				AND NOT EXISTS (SELECT 1 FROM orders o JOIN assignment a ON a.key = o.assignment_key
+					WHERE o.store_key = u.store_key AND o.ended_at IS NULL AND a.slot = u.slot AND a.status IN ('offered', 'accepted'))
 				LIMIT 2000)`, before.UnixMilli())
 			return err
 		})

@@ -29,9 +29,7 @@ func TestOldSlotsAreForgotten(t *testing.T) {
 					return nil
 				}
 				// Of the oldest an order is still open, and may give its unit back.
-				_, err := tx.Exec(`INSERT INTO assignment (key, order_key, store_key, status, reason, rank, score, slot, offered_at)
-					VALUES (1, 1, ?, 'accepted', '', 1, 0, ?, 0)`, s.Key, slot.UnixMilli())
-				return err
+				return openOrder(tx, s.Key, slot)
 			}); err != nil {
 				t.Fatal(err)
 			}

@@ -228,14 +228,11 @@ func updateStore(tx *db.Tx, s *Store) error {
 	return err
 }
 
-// busyWithOrders reports whether somebody waits for an order at the store. The two tables belong to
-// package order; only this one question is asked of them here.
+// busyWithOrders reports whether somebody waits for an order at the store. The table belongs to
+// package order; only this one question is asked of it here.
 func busyWithOrders(q db.Queryer, key int64) (bool, error) {
-	var open int
-	err := q.Get(&open, `SELECT count(*) FROM (
-		SELECT 1 AS one FROM assignment WHERE store_key = ? AND status IN ('offered', 'accepted')
-		UNION ALL
-		SELECT 1 AS one FROM orders WHERE store_key = ? AND ended_at IS NULL) AS open_work`, key, key)
+	var open int64
+	err := q.Get(&open, `SELECT count(*) FROM (SELECT 1 FROM orders WHERE store_key = ? AND ended_at IS NULL LIMIT 1) AS open_work`, key)
 	return open > 0, err
 }
 

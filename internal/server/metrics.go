@@ -33,6 +33,8 @@ func newMetrics(s *Server) *metrics {
 		gauge("doorstep_write_queue", "Changes waiting for the writer.", func() float64 { return float64(s.DB.Stats().Queue) }),
 		counter("doorstep_write_functions_total", "Changes run.", func() float64 { return float64(s.DB.Stats().Functions) }),
 		counter("doorstep_write_commits_total", "Commits made: fewer than changes, since they share.", func() float64 { return float64(s.DB.Stats().Groups) }),
+		counter("doorstep_write_redone_total", "Groups of changes that were run a second time, with care.", func() float64 { return float64(s.DB.Stats().Redone) }),
+		counter("doorstep_write_cpu_seconds_total", "Processor time of the one writer: at 1 a second it is the bottleneck.", func() float64 { return s.DB.Stats().CPU.Seconds() }),
 		counter("doorstep_write_failed_total", "Changes that were refused or failed.", func() float64 { return float64(s.DB.Stats().Failed) }))
 	return m
 }

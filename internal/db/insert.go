@@ -1,0 +1,221 @@
+package db
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// Table is a table that hot rows are inserted into; see Tx.Insert. Make one per table, as a package
+// variable.
+type Table struct {
+	name, list string
+	columns    int
+	bit        tables
+	texts      [together]string
+}
+
+// together is how many rows go into one statement. The gain is in opening the table and its indexes
+// once for all; 16 gets nearly all of it.
+const together = 16
+
+// tables is a set of Tables.
+type tables uint64
+
+var (
+	hotTables   []*Table
+	hotTablesMu sync.Mutex
+)
+
+// NewTable names a table and the columns that are inserted, comma-separated.
+func NewTable(name, columns string) *Table {
+	hotTablesMu.Lock()
+	defer hotTablesMu.Unlock()
+	t := &Table{name: name, list: columns, columns: strings.Count(columns, ",") + 1, bit: 1 << len(hotTables)}
+	if t.bit == 0 {
+		panic("db: too many tables")
+	}
+	row := "(?" + strings.Repeat(", ?", t.columns-1) + ")"
+	for i := range t.texts {
+		t.texts[i] = fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s`, name, columns, row+strings.Repeat(", "+row, i))
+	}
+	hotTables = append(hotTables, t)
+	return t
+}
+
+func (t *Table) text(rows int) string { return t.texts[rows-1] }
+
+// named are the tables whose names stand in a statement as words; one that only looks like a name
+// costs an early flush and nothing else.
+func named(query string) (set tables) {
+	hotTablesMu.Lock()
+	defer hotTablesMu.Unlock()
+	words := map[string]bool{}
+	for _, w := range strings.FieldsFunc(strings.ToLower(query), func(r rune) bool {
+		return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}) {
+		words[w] = true
+	}
+	for _, t := range hotTables {
+		if words[t.name] {
+			set |= t.bit
+		}
+	}
+	return set
+}
+
+// held are the rows of a group that were inserted and are not in the database yet.
+type held struct {
+	any     tables
+	rows    []heldRows // one for each table that ever had some
+	flushes int        // since the group began
+	refused bool       // a flush failed: the group is spoilt, whatever its functions make of it
+}
+
+type heldRows struct {
+	table  *Table
+	values []driver.NamedValue
+}
+
+// mark is a state of held that can be gone back to, until the next flush: how many values each table
+// had.
+type mark struct {
+	lens    [8]int
+	flushes int
+}
+
+func (h *held) mark() (m mark) {
+	m.flushes = h.flushes
+	for i := range h.rows {
+		m.lens[i] = len(h.rows[i].values)
+	}
+	return m
+}
+
+// reset makes h ready for a group.
+func (h *held) reset() {
+	h.drop(mark{})
+	h.flushes, h.refused = 0, false
+}
+
+// drop forgets what came after m.
+func (h *held) drop(m mark) {
+	h.any = 0
+	for i := range h.rows {
+		r := &h.rows[i]
+		clear(r.values[m.lens[i]:])
+		if r.values = r.values[:m.lens[i]]; len(r.values) > 0 {
+			h.any |= r.table.bit
+		}
+	}
+}
+
+func (h *held) add(t *Table, row []any) error {
+	i := 0
+	for i < len(h.rows) && h.rows[i].table != t {
+		i++
+	}
+	if i == len(h.rows) {
+		if i == len(mark{}.lens) {
+			return fmt.Errorf("db: %s is one table too many that rows wait for", t.name)
+		}
+		h.rows = append(h.rows, heldRows{table: t})
+	}
+	r := &h.rows[i]
+	from := len(r.values)
+	for _, a := range row {
+		v, err := value(a)
+		if err != nil {
+			r.values = r.values[:from]
+			return err
+		}
+		// Numbered as in the statement it will be part of.
+		r.values = append(r.values, driver.NamedValue{Ordinal: len(r.values)%(together*t.columns) + 1, Value: v})
+	}
+	h.any |= t.bit
+	return nil
+}
+
+// flush writes all rows that wait.
+func (h *held) flush(c *liteConn) error {
+	if h.any == 0 {
+		return nil
+	}
+	h.flushes++
+	h.refused = true
+	for i := range h.rows {
+		r := &h.rows[i]
+		for from := 0; from < len(r.values); from += together * r.table.columns {
+			part := r.values[from:min(len(r.values), from+together*r.table.columns)]
+			s, err := c.stmt(r.table.text(len(part) / r.table.columns))
+			if err != nil {
+				return err
+			}
+			if err := c.run(s, part); err != nil {
+				return err
+			}
+		}
+	}
+	h.drop(mark{})
+	h.refused = false
+	return nil
+}
+
+// liteRunner runs the statements of one function on the writing connection.
+type liteRunner struct {
+	conn *liteConn
+	rows *held
+	care bool
+}
+
+// before lets a statement see the rows it may ask about.
+func (r liteRunner) before(query string) error {
+	if r.rows.any == 0 {
+		return nil
+	}
+	s, err := r.conn.stmt(query)
+	if err != nil || s.naming&r.rows.any == 0 {
+		return err
+	}
+	return r.rows.flush(r.conn)
+}
+
+func (r liteRunner) exec(query string, args []any) (int64, error) {
+	if err := r.before(query); err != nil {
+		return 0, err
+	}
+	return r.conn.exec(query, args)
+}
+
+func (r liteRunner) get(dest any, query string, args []any) error {
+	if err := r.before(query); err != nil {
+		return err
+	}
+	return r.conn.get(dest, query, args)
+}
+
+func (r liteRunner) sel(dest any, query string, args []any) error {
+	if err := r.before(query); err != nil {
+		return err
+	}
+	return r.conn.sel(dest, query, args)
+}
+
+func (r liteRunner) peek(dest any, query string, args []any) error {
+	return r.conn.get(dest, query, args)
+}
+
+func (r liteRunner) insert(into *Table, row []any) error {
+	if err := r.rows.add(into, row); err != nil || !r.care {
+		return err
+	}
+	err := r.rows.flush(r.conn)
+	if err != nil {
+		r.rows.reset()
+	}
+	if IsUnique(err) {
+		return ErrAgain
+	}
+	return err
+}

@@ -1,0 +1,231 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/mattn/go-sqlite3"
+)
+
+// liteConn is the writing connection with its prepared statements. Statements go to the driver
+// itself: database/sql adds a microsecond to each (locks, copies, reflection), half of what SQLite
+// needs for it. Reads into structs go through sqlx over the very same connection.
+type liteConn struct {
+	raw   *sqlite3.SQLiteConn
+	sqlx  *sqlx.DB
+	stmts map[string]*liteStmt
+}
+
+// liteStmt is a prepared statement, reused by one goroutine at a time.
+type liteStmt struct {
+	*sqlite3.SQLiteStmt
+	args   []driver.NamedValue
+	naming tables // those that the text names
+	sqlx   *sqlx.Stmt
+}
+
+func openLiteConn(url string) (*liteConn, error) {
+	conn, err := (&sqlite3.SQLiteDriver{}).Open(liteDSN(sqlitePath(url), false))
+	if err != nil {
+		return nil, Classify(err)
+	}
+	c := &liteConn{raw: conn.(*sqlite3.SQLiteConn), stmts: map[string]*liteStmt{}}
+	c.sqlx = sqlx.NewDb(sql.OpenDB(&once{conn: conn}), "sqlite3")
+	c.sqlx.SetMaxOpenConns(1)
+	// Fewer, larger checkpoints: 16 MiB of log instead of 4.
+	var pages int64
+	if err := c.get(&pages, `PRAGMA wal_autocheckpoint = 4000`, nil); err != nil {
+		c.close()
+		return nil, Classify(err)
+	}
+	return c, nil
+}
+
+// once gives database/sql a connection that is there already.
+type once struct {
+	conn driver.Conn
+	sqlite3.SQLiteDriver
+}
+
+func (o *once) Connect(context.Context) (driver.Conn, error) {
+	if o.conn == nil {
+		return nil, driver.ErrBadConn
+	}
+	conn := o.conn
+	o.conn = nil
+	return conn, nil
+}
+
+func (o *once) Driver() driver.Driver { return &o.SQLiteDriver }
+
+func (c *liteConn) close() {
+	if c == nil {
+		return
+	}
+	c.forget()
+	_ = c.sqlx.Close()
+	_ = c.raw.Close() // unless sqlx had it
+}
+
+func (c *liteConn) forget() {
+	for _, s := range c.stmts {
+		if s.sqlx != nil {
+			_ = s.sqlx.Close()
+		}
+		_ = s.Close()
+	}
+	clear(c.stmts)
+}
+
+// lost reports whether SQLite has ended the transaction by itself.
+func (c *liteConn) lost() bool { return c.raw.AutoCommit() }
+
+// stmt prepares a text once per connection.
+func (c *liteConn) stmt(query string) (*liteStmt, error) {
+	if s, ok := c.stmts[query]; ok {
+		return s, nil
+	}
+	p, err := c.raw.Prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.stmts) >= 512 { // expanded IN lists: start over rather than grow for ever
+		c.forget()
+	}
+	s := &liteStmt{SQLiteStmt: p.(*sqlite3.SQLiteStmt), naming: named(query)}
+	s.args = make([]driver.NamedValue, s.NumInput())
+	for i := range s.args {
+		s.args[i].Ordinal = i + 1
+	}
+	c.stmts[query] = s
+	return s, nil
+}
+
+func (s *liteStmt) bind(args []any) error {
+	if len(args) != len(s.args) {
+		return fmt.Errorf("db: %d arguments for %d placeholders", len(args), len(s.args))
+	}
+	for i, a := range args {
+		v, err := value(a)
+		if err != nil {
+			return err
+		}
+		s.args[i].Value = v
+	}
+	return nil
+}
+
+// value is what the driver takes for a; the kinds that hot rows are made of come first.
+func value(a any) (driver.Value, error) {
+	switch v := a.(type) {
+	case int64, string, float64, bool, []byte, nil:
+		return v, nil
+	case int:
+		return int64(v), nil
+	case *int64:
+		if v == nil {
+			return nil, nil
+		}
+		return *v, nil
+	case *string:
+		if v == nil {
+			return nil, nil
+		}
+		return *v, nil
+	}
+	return driver.DefaultParameterConverter.ConvertValue(a)
+}
+
+// Statements run under context.Background: the driver would otherwise start a goroutine each, and
+// an interrupt would undo the whole group.
+
+func (c *liteConn) do(query string) error {
+	_, err := c.exec(query, nil)
+	return err
+}
+
+func (c *liteConn) exec(query string, args []any) (int64, error) {
+	s, err := c.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.bind(args); err != nil {
+		return 0, err
+	}
+	res, err := s.ExecContext(context.Background(), s.args)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// run executes a statement of which nobody asks how many rows it changed. As a query the driver
+// binds all arguments and steps in one call to C; as a command it makes one call per argument.
+func (c *liteConn) run(s *liteStmt, args []driver.NamedValue) error {
+	rows, err := s.QueryContext(context.Background(), args)
+	if err != nil {
+		return err
+	}
+	return rows.Close()
+}
+
+func (c *liteConn) get(dest any, query string, args []any) error {
+	s, err := c.stmt(query)
+	if err != nil {
+		return err
+	}
+	if n, ok := dest.(*int64); ok {
+		return s.integer(n, args)
+	}
+	if err := c.viaSQLX(s, query); err != nil {
+		return err
+	}
+	return s.sqlx.GetContext(context.Background(), dest, args...)
+}
+
+// integer reads one number, without a detour.
+func (s *liteStmt) integer(dest *int64, args []any) error {
+	if err := s.bind(args); err != nil {
+		return err
+	}
+	rows, err := s.QueryContext(context.Background(), s.args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var row [1]driver.Value
+	if err := rows.Next(row[:]); errors.Is(err, io.EOF) {
+		return sql.ErrNoRows
+	} else if err != nil {
+		return err
+	}
+	n, ok := row[0].(int64)
+	if !ok {
+		return fmt.Errorf("db: a number was asked for, and %T came", row[0])
+	}
+	*dest = n
+	return nil
+}
+
+func (c *liteConn) sel(dest any, query string, args []any) error {
+	s, err := c.stmt(query)
+	if err != nil {
+		return err
+	}
+	if err := c.viaSQLX(s, query); err != nil {
+		return err
+	}
+	return s.sqlx.SelectContext(context.Background(), dest, args...)
+}
+
+func (c *liteConn) viaSQLX(s *liteStmt, query string) (err error) {
+	if s.sqlx == nil {
+		s.sqlx, err = c.sqlx.PreparexContext(context.Background(), query)
+	}
+	return err
+}
