@@ -3,6 +3,7 @@ package assign_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -17,6 +18,10 @@ const manyStores = 600_000
 type shop struct {
 	open uint64
 	room int32
+}
+
+func at(key int64, p geo.Point, radiusM float64, v shop) assign.Store[shop] {
+	return assign.Store[shop]{Key: key, At: p, RadiusM: radiusM, Value: v}
 }
 
 // country is 600,000 stores in 400 towns and their country roads, some 3,000 km
@@ -52,7 +57,7 @@ var country = sync.OnceValue(func() (w struct {
 	}
 	w.index = assign.NewIndex[shop]()
 	for i, p := range w.stores {
-		if err := w.index.Put(int64(i), p, 3000, shop{open: rng.Uint64(), room: rng.Int32N(4)}); err != nil {
+		if err := w.index.Put(at(int64(i), p, 3000, shop{open: rng.Uint64(), room: rng.Int32N(4)})); err != nil {
 			panic(err)
 		}
 	}
@@ -72,24 +77,24 @@ func BenchmarkNearest(b *testing.B) {
 	for _, c := range []struct {
 		name     string
 		orders   []geo.Point
-		eligible func(*shop) bool
+		eligible func(shop) bool
 	}{
 		{"anyone, 100 doorsteps", w.orders[:100], nil},
 		{"anyone, 1000 doorsteps", w.orders[:1000], nil},
 		{"anyone", w.orders, nil},
-		{"open with room", w.orders, func(s *shop) bool { return s.open>>13&1 == 1 && s.room > 0 }},
-		{"one in 64", w.orders, func(s *shop) bool { return s.open&63 == 0 }},
-		{"nobody", w.orders, func(*shop) bool { return false }},
+		{"open with room", w.orders, func(s shop) bool { return s.open>>13&1 == 1 && s.room > 0 }},
+		{"one in 64", w.orders, func(s shop) bool { return s.open&63 == 0 }},
+		{"nobody", w.orders, func(shop) bool { return false }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for _, p := range c.orders {
-				w.index.Nearest(p, 0, c.eligible) // fills the rings
+				w.index.Nearest(assign.Query{At: p}, c.eligible)
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			found := 0
 			for i := range b.N {
-				if _, ok := w.index.Nearest(c.orders[i%len(c.orders)], 0, c.eligible); ok {
+				if _, ok := w.index.Nearest(assign.Query{At: c.orders[i%len(c.orders)]}, c.eligible); ok {
 					found++
 				}
 			}
@@ -116,11 +121,11 @@ func BenchmarkNearestAfterANewCell(b *testing.B) {
 	for i := range b.N {
 		b.StopTimer()
 		far := geo.Point{Lat: -45, Lng: -170 + float64(i%100_000)/1000}
-		if err := w.index.Put(-1, far, 10, shop{}); err != nil {
+		if err := w.index.Put(at(-1, far, 10, shop{})); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		w.index.Nearest(w.orders[i%len(w.orders)], 0, nil)
+		w.index.Nearest(assign.Query{At: w.orders[i%len(w.orders)]}, nil)
 	}
 	w.index.Remove(-1)
 }
@@ -131,9 +136,20 @@ func BenchmarkPut(b *testing.B) {
 		for range b.N {
 			ix := assign.NewIndex[shop]()
 			for i, p := range w.stores {
-				if err := ix.Put(int64(i), p, 3000, shop{}); err != nil {
+				if err := ix.Put(at(int64(i), p, 3000, shop{})); err != nil {
 					b.Fatal(err)
 				}
+			}
+		}
+	})
+	b.Run("600,000 at once", func(b *testing.B) {
+		all := make([]assign.Store[shop], len(w.stores))
+		for i, p := range w.stores {
+			all[i] = at(int64(i), p, 3000, shop{})
+		}
+		for b.Loop() {
+			if err := assign.NewIndex[shop]().Fill(len(all), slices.Values(all)); err != nil {
+				b.Fatal(err)
 			}
 		}
 	})
@@ -141,7 +157,7 @@ func BenchmarkPut(b *testing.B) {
 		b.ReportAllocs()
 		for i := range b.N {
 			k := i % len(w.stores)
-			if err := w.index.Put(int64(k), w.stores[k], 3000, shop{}); err != nil {
+			if err := w.index.Put(at(int64(k), w.stores[k], 3000, shop{})); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -31,6 +31,10 @@ type placed struct {
 	radiusM float64
 }
 
+func (s placed) store() assign.Store[int64] {
+	return assign.Store[int64]{Key: s.key, At: s.at, RadiusM: s.radiusM, Value: s.key}
+}
+
 type hit = assign.Hit[int64]
 
 // world is the live index beside the loop over all stores that it must equal.
@@ -45,7 +49,7 @@ func newWorld() *world {
 
 func (w *world) put(t testing.TB, s placed) {
 	t.Helper()
-	if err := w.index.Put(s.key, s.at, s.radiusM, s.key); err != nil {
+	if err := w.index.Put(s.store()); err != nil {
 		t.Fatal(err)
 	}
 	w.stores[s.key] = s
@@ -61,7 +65,7 @@ func (w *world) all(p geo.Point, maxM float64) []hit {
 	var hits []hit
 	for _, s := range w.stores {
 		if m := geo.DistanceM(p, s.at); m <= s.radiusM && (maxM == 0 || m <= maxM) {
-			hits = append(hits, hit{Key: s.key, DistanceM: m, Value: s.key})
+			hits = append(hits, hit{Store: s.store(), DistanceM: m})
 		}
 	}
 	slices.SortFunc(hits, func(a, b hit) int {
@@ -85,12 +89,12 @@ func (w *world) check(t fataler, p geo.Point, maxM float64) int {
 		t.Fatalf("Walk(%v, %v) is not brute force (-want +got):\n%s", p, maxM, diff)
 	}
 	for every := int64(1); every <= 4; every++ {
-		eligible := func(key *int64) bool { return *key%every == 0 }
+		eligible := func(v int64) bool { return v%every == 0 }
 		if every == 1 {
 			eligible = nil
 		}
 		i := slices.IndexFunc(want, func(h hit) bool { return h.Key%every == 0 })
-		got, ok := w.index.Nearest(p, maxM, eligible)
+		got, ok := w.index.Nearest(assign.Query{At: p, MaxM: maxM}, eligible)
 		switch {
 		case ok != (i >= 0):
 			t.Fatalf("Nearest(%v, %v), keys divisible by %d: found %v %v, brute force has %d hits", p, maxM, every, ok, got, len(want))
@@ -231,8 +235,8 @@ func TestEqualsBruteForceWhileStoresComeAndGo(t *testing.T) {
 			}
 			w.check(rt, somewhere(rng, pool), 0)
 			_, known := w.stores[s.key]
-			if v, ok := w.index.Get(s.key); ok != known || ok && v != s.key || w.index.Len() != len(w.stores) {
-				rt.Fatalf("Get(%d) = %v, %v and Len %d; want %v and %d", s.key, v, ok, w.index.Len(), known, len(w.stores))
+			if got, ok := w.index.Get(s.key); ok != known || ok && got != w.stores[s.key].store() || w.index.Len() != len(w.stores) {
+				rt.Fatalf("Get(%d) = %v, %v and Len %d; want %v and %d", s.key, got, ok, w.index.Len(), known, len(w.stores))
 			}
 		}
 	})
@@ -312,7 +316,7 @@ func eastOf(m float64) geo.Point { return beside(tokyo, 0, m) }
 
 func wantNearest(t *testing.T, w *world, p geo.Point, key int64) {
 	t.Helper()
-	got, ok := w.index.Nearest(p, 0, nil)
+	got, ok := w.index.Nearest(assign.Query{At: p}, nil)
 	if !ok || got.Key != key || got.DistanceM != geo.DistanceM(p, w.stores[key].at) {
 		t.Errorf("nearest is %v, %v; want store %d", got, ok, key)
 	}
@@ -320,7 +324,7 @@ func wantNearest(t *testing.T, w *world, p geo.Point, key int64) {
 
 func wantNobody(t *testing.T, w *world, p geo.Point) {
 	t.Helper()
-	if got, ok := w.index.Nearest(p, 0, nil); ok {
+	if got, ok := w.index.Nearest(assign.Query{At: p}, nil); ok {
 		t.Errorf("nobody should serve %v, got %v", p, got)
 	}
 }
@@ -331,9 +335,9 @@ func TestANewStoreIsSeenByTheNextOrder(t *testing.T) {
 
 	w.put(t, placed{1, eastOf(9000), 10_000})
 	wantNearest(t, w, tokyo, 1)
-	w.put(t, placed{2, eastOf(-6000), 10_000}) // opens a cell that no ring knows
+	w.put(t, placed{2, eastOf(-6000), 10_000}) // a kilometre and more from all others
 	wantNearest(t, w, tokyo, 2)
-	w.put(t, placed{3, eastOf(-5990), 10_000}) // the same cell, a little nearer
+	w.put(t, placed{3, eastOf(-5990), 10_000}) // beside it, a little nearer
 	wantNearest(t, w, tokyo, 3)
 	w.put(t, placed{4, tokyo, 10_000})
 	wantNearest(t, w, tokyo, 4)
@@ -405,7 +409,7 @@ func TestAMallOfStoresOnOneSpot(t *testing.T) {
 	wantNearest(t, w, tokyo, -250)
 
 	asked := 0
-	got, ok := w.index.Nearest(tokyo, 0, func(key *int64) bool { asked++; return *key >= 100 })
+	got, ok := w.index.Nearest(assign.Query{At: tokyo}, func(v int64) bool { asked++; return v >= 100 })
 	if !ok || got.Key != 100 {
 		t.Errorf("nearest from key 100 on: %v, %v", got, ok)
 	}
@@ -428,8 +432,7 @@ func TestAWalkStopsWhenToldTo(t *testing.T) {
 	}
 }
 
-// 400 leaves, all in reach: more than a ring lists, with the one eligible store
-// in the last.
+// 400 stores far apart and all in reach, one of them eligible.
 func TestTheOnlyEligibleStoreIsFarAway(t *testing.T) {
 	w := newWorld()
 	for key := range int64(400) {
@@ -438,7 +441,7 @@ func TestTheOnlyEligibleStoreIsFarAway(t *testing.T) {
 	}
 	for _, only := range []int64{0, 21, 210, 399} {
 		asked := map[int64]int{}
-		got, ok := w.index.Nearest(tokyo, 0, func(key *int64) bool { asked[*key]++; return *key == only })
+		got, ok := w.index.Nearest(assign.Query{At: tokyo}, func(v int64) bool { asked[v]++; return v == only })
 		if !ok || got.Key != only {
 			t.Errorf("only %d may serve: got %v, %v", only, got, ok)
 		}
@@ -461,12 +464,12 @@ func TestPutRefusesWhatCannotBeAStore(t *testing.T) {
 		{1, eastOf(10), -1},
 		{1, eastOf(10), math.NaN()},
 	} {
-		if err := w.index.Put(bad.key, bad.at, bad.radiusM, 7); err == nil {
+		if err := w.index.Put(bad.store()); err == nil {
 			t.Errorf("Put(%v) was taken", bad)
 		}
 	}
 	wantNearest(t, w, tokyo, 1)
-	if v, ok := w.index.Get(1); !ok || v != 1 {
+	if v, ok := w.index.Get(1); !ok || v.At != tokyo {
 		t.Errorf("a refused Put left %v, %v", v, ok)
 	}
 }
@@ -483,7 +486,7 @@ func TestAQueryThatIsNoneFindsNobody(t *testing.T) {
 		{tokyo, -1},
 		{tokyo, math.NaN()},
 	} {
-		if got, ok := w.index.Nearest(q.p, q.maxM, nil); ok {
+		if got, ok := w.index.Nearest(assign.Query{At: q.p, MaxM: q.maxM}, nil); ok {
 			t.Errorf("Nearest(%v, %v) = %v", q.p, q.maxM, got)
 		}
 		if hits := walked(w.index, q.p, q.maxM); hits != nil {
@@ -505,7 +508,7 @@ func TestQueriesHoldWhileStoresChange(t *testing.T) {
 	for key := range int64(steady) {
 		s := placed{key, beside(tokyo, rng.NormFloat64()*8000, rng.NormFloat64()*8000), 5000}
 		stays = append(stays, s)
-		if err := index.Put(s.key, s.at, s.radiusM, s.key); err != nil {
+		if err := index.Put(s.store()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -521,7 +524,7 @@ func TestQueriesHoldWhileStoresChange(t *testing.T) {
 					continue
 				}
 				p := beside(tokyo, rng.NormFloat64()*8000, rng.NormFloat64()*8000)
-				if err := index.Put(key, p, 5000, key); err != nil {
+				if err := index.Put(placed{key, p, 5000}.store()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -533,7 +536,7 @@ func TestQueriesHoldWhileStoresChange(t *testing.T) {
 			for !done.Load() {
 				p := beside(tokyo, rng.NormFloat64()*8000, rng.NormFloat64()*8000)
 				want := (&world{stores: byKey(stays)}).all(p, 0)
-				got, ok := index.Nearest(p, 0, func(key *int64) bool { return *key < steady })
+				got, ok := index.Nearest(assign.Query{At: p}, func(v int64) bool { return v < steady })
 				if ok != (len(want) > 0) || ok && got != want[0] {
 					t.Errorf("Nearest(%v) = %v, %v among the stores that stay; want the first of %v", p, got, ok, want)
 					return
@@ -568,8 +571,8 @@ func TestAUsualQueryDoesNotAllocate(t *testing.T) {
 	for key := range int64(2000) {
 		w.put(t, placed{key, beside(tokyo, rng.NormFloat64()*5000, rng.NormFloat64()*5000), 3000})
 	}
-	odd := func(key *int64) bool { return *key%2 == 1 }
-	if n := testing.AllocsPerRun(100, func() { w.index.Nearest(tokyo, 0, odd) }); n != 0 {
+	odd := func(v int64) bool { return v%2 == 1 }
+	if n := testing.AllocsPerRun(100, func() { w.index.Nearest(assign.Query{At: tokyo}, odd) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

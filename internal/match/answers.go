@@ -233,7 +233,7 @@ func (b *Book) Reassign(ctx context.Context, key, store int64) (Placed, error) {
 
 // handTo gives o to a named store.
 func (b *Book) handTo(tx *db.Tx, h *holds, o *order.Order, had *order.Assignment, store int64, rank int) error {
-	sh, ok := b.index.Get(store)
+	sh, ok := b.index.get(store)
 	if !ok {
 		return fault.InvalidField("/store_id", "unknown-store", "there is no such store")
 	}
@@ -241,18 +241,18 @@ func (b *Book) handTo(tx *db.Tx, h *holds, o *order.Order, had *order.Assignment
 	if !inTime {
 		return fault.Refused("window-over", nil, "the order's window is over")
 	}
-	if !sh.store.AcceptingOrders(tx.Now()) {
-		return fault.Refused("store-cannot-serve", nil, "the store takes no orders now (%s)", sh.store.Status)
+	if !sh.Value.takesOrders(tx.Now()) {
+		return fault.Refused("store-cannot-serve", nil, "the store takes no orders now (%s)", statuses[sh.Value.about.Load().status])
 	}
-	p := &pick{shop: sh, slot: sh.store.SlotAt(q.begin), m: metres(geo.DistanceM(o.Dropoff, sh.store.Location)), items: q.items}
+	p := &pick{shop: sh, slot: sh.Value.slotAt(q.Begin), m: metres(geo.DistanceM(o.Dropoff, sh.At)), items: q.Items}
 	// The rows are asked whatever the index believes.
 	switch lacks, err := b.claim(tx, p); {
 	case err != nil:
 		return err
 	case lacks != none:
-		return cannotServe(sh.store)
+		return cannotServe(storeOf(&sh))
 	}
-	p.shop.left.force(p.slot.UnixMilli(), p.items)
+	b.index.force(&p.shop, p.slot.UnixMilli(), p.items)
 	h.keep(p)
 	if had != nil {
 		if err := b.free(tx, o, had); err != nil {

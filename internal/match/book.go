@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"doorstep/geo"
-	"doorstep/internal/assign"
 	"doorstep/internal/db"
 	"doorstep/internal/fault"
 	"doorstep/internal/order"
@@ -29,7 +28,7 @@ type Book struct {
 	db     *db.DB
 	log    *slog.Logger
 	stores *partner.Book
-	index  *assign.Index[shop]
+	index  *Live
 
 	refresh sync.Mutex
 	changes int64 // the last change of a store the index has seen
@@ -43,7 +42,7 @@ type Book struct {
 // NewBook fills the live index from d and keeps it up to date with what stores reports. onSupply
 // is called, often and without waiting, when an unassignable order may have become possible.
 func NewBook(ctx context.Context, d *db.DB, stores *partner.Book, log *slog.Logger, onSupply func()) (*Book, error) {
-	b := &Book{db: d, log: log, stores: stores, index: assign.NewIndex[shop](), onSupply: onSupply, removed: map[int64]bool{}}
+	b := &Book{db: d, log: log, stores: stores, index: NewLive(), onSupply: onSupply, removed: map[int64]bool{}}
 	stores.Watch(b.hear)
 	return b, b.load(ctx)
 }
@@ -162,13 +161,13 @@ func (b *Book) Quote(ctx context.Context, d order.Draft) (Quoted, error) {
 		return Quoted{Reason: b.whyNot(&q), At: now}, nil
 	}
 	promise, _ := o.PromiseAt(now)
-	return Quoted{Store: hit.Value.store, DistanceM: metres(hit.DistanceM), Promise: &promise, At: now}, nil
+	return Quoted{Store: storeOf(&hit.Store), DistanceM: metres(hit.DistanceM), Promise: &promise, At: now}, nil
 }
 
 // askFor is what to look for o with; ok is false when o's window is over.
-func (b *Book) askFor(o *order.Order, now time.Time, tried map[int64]bool) (q ask, ok bool) {
+func (b *Book) askFor(o *order.Order, now time.Time, tried map[int64]bool) (q Ask, ok bool) {
 	promise, ok := o.PromiseAt(now)
-	return ask{at: o.Dropoff, maxM: float64(o.RadiusM), begin: promise.From, now: now, items: o.Details.Items, tried: tried}, ok
+	return Ask{At: o.Dropoff, MaxM: float64(o.RadiusM), Begin: promise.From, Now: now, Items: o.Details.Items, tried: tried}, ok
 }
 
 // holds are the reservations in memory that a transaction lives on: given back when it fails, and
@@ -188,7 +187,7 @@ func (h *holds) keep(p *pick) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.over {
-		p.giveBack()
+		h.b.giveBack(p)
 		return
 	}
 	h.kept = append(h.kept, p)
@@ -198,7 +197,7 @@ func (h *holds) giveBack() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range h.kept {
-		p.giveBack()
+		h.b.giveBack(p)
 	}
 	h.kept = nil
 }
@@ -234,17 +233,17 @@ func (h *holds) drop(p *pick) {
 	defer h.mu.Unlock()
 	if i := slices.Index(h.kept, p); i >= 0 {
 		h.kept = slices.Delete(h.kept, i, i+1)
-		p.giveBack()
+		h.b.giveBack(p)
 	}
 }
 
 // next is a store for q with what it needs reserved and held.
-func (h *holds) next(q *ask) (*pick, bool) {
+func (h *holds) next(q *Ask) (*pick, bool) {
 	if p := h.pre; p != nil {
 		h.pre = nil
 		// Since the choice the clock has moved: the promise of an order without a window, and
 		// with it the slot, may have too.
-		if p.slot.Equal(p.shop.store.SlotAt(q.begin)) && !q.tried[p.shop.store.Key] && p.shop.store.OpenAt(q.begin) {
+		if p.slot.Equal(p.shop.Value.slotAt(q.Begin)) && !q.tried[p.shop.Key] && p.shop.Value.openAt(q.Begin) {
 			return p, true
 		}
 		h.drop(p)
@@ -285,11 +284,11 @@ func (b *Book) assign(tx *db.Tx, h *holds, o *order.Order, tried map[int64]bool)
 			if err := b.learn(tx, p.shop, p.slot); err != nil {
 				return nil, nil, err
 			}
-			q.refuse(p.shop.store.Key, lacks)
+			q.refuse(p.shop.Key, lacks)
 			continue
 		}
 		a, err := b.offer(tx, o, p, len(tried)+1)
-		return a, p.shop.store, err
+		return a, storeOf(&p.shop), err
 	}
 	reason := "data_error"
 	if inTime {
@@ -310,23 +309,23 @@ func (b *Book) giveUp(tx *db.Tx, o *order.Order, reason string) error {
 // claim takes the unit of capacity and the goods in the database; it returns what is lacking, none
 // when all was taken.
 func (b *Book) claim(tx *db.Tx, p *pick) (lacks obstacle, err error) {
-	s := p.shop.store
-	ok, err := partner.ClaimSlot(tx, s.Key, p.slot)
+	key := p.shop.Key
+	ok, err := partner.ClaimSlot(tx, key, p.slot)
 	if err != nil || !ok {
 		return noRoom, err
 	}
 	if len(p.items) == 0 {
 		return none, nil
 	}
-	if ok, err = partner.ClaimStock(tx, s.Key, goods(p.items)); err != nil || ok {
+	if ok, err = partner.ClaimStock(tx, key, goods(p.items)); err != nil || ok {
 		return none, err
 	}
-	return noGoods, partner.ReleaseSlot(tx, s.Key, p.slot)
+	return noGoods, partner.ReleaseSlot(tx, key, p.slot)
 }
 
 // learn reads anew what the index has wrong about a store.
 func (b *Book) learn(q db.Queryer, sh shop, slot time.Time) error {
-	key := sh.store.Key
+	key := sh.Key
 	s, err := partner.LoadTx(q, key)
 	if err != nil {
 		return err
@@ -343,30 +342,30 @@ func (b *Book) learn(q db.Queryer, sh shop, slot time.Time) error {
 		return err
 	}
 	used = append(used, 0)
-	sh.left.setUsed(slot.UnixMilli(), used[0])
+	b.index.SetUsed(key, slot, used[0])
 	lines, err := partner.StockOf(q, key)
 	if err != nil {
 		return err
 	}
-	sh.left.setStock(lines)
+	b.index.SetStock(key, lines)
 	return nil
 }
 
 // heal learns about the nearest stores that q only lacks room or goods at, and reports whether one
 // of them can serve it after all. A store is learnt about once a second at most: when a whole town
 // is full, that is no news.
-func (b *Book) heal(r db.Queryer, q *ask) (bool, error) {
+func (b *Book) heal(r db.Queryer, q *Ask) (bool, error) {
 	var near []shop
 	seen := 0
-	b.index.Walk(q.at, q.maxM, func(h assign.Hit[shop]) bool {
+	b.index.walk(q, func(sh *shop, o obstacle) bool {
 		seen++
-		if o := q.meet(&h.Value); (o == noRoom || o == noGoods) && q.refused[h.Key] == 0 && h.Value.left.stale(q.now) {
-			near = append(near, h.Value)
+		if (o == noRoom || o == noGoods) && q.refused[sh.Key] == 0 && sh.Value.stale(q.Now.UnixMilli()) {
+			near = append(near, *sh)
 		}
 		return len(near) < healAtOnce && seen < lookedAt
 	})
 	for _, sh := range near {
-		if err := b.learn(r, sh, sh.store.SlotAt(q.begin)); err != nil {
+		if err := b.learn(r, sh, sh.Value.slotAt(q.Begin)); err != nil {
 			return false, err
 		}
 	}
@@ -390,18 +389,18 @@ func goods(items []order.Item) []partner.Item {
 
 // offer makes the assignment of o to a claimed store: accepted at once, or offered with a deadline.
 func (b *Book) offer(tx *db.Tx, o *order.Order, p *pick, rank int) (*order.Assignment, error) {
-	s := p.shop.store
+	how := &p.shop.Value.plan.Load().common
 	now := tx.Now()
-	a := &order.Assignment{Key: tx.NewKey(), Order: o.Key, Store: s.Key, Status: order.Offered, Rank: rank, ScoreM: p.m,
+	a := &order.Assignment{Key: tx.NewKey(), Order: o.Key, Store: p.shop.Key, Status: order.Offered, Rank: rank, ScoreM: p.m,
 		Slot: p.slot, OfferedAt: now}
 	promise, _ := o.PromiseAt(now)
-	o.Store, o.Assignment, o.DistanceM, o.Promise, o.Reason = s.Key, a.Key, p.m, &promise, ""
+	o.Store, o.Assignment, o.DistanceM, o.Promise, o.Reason = p.shop.Key, a.Key, p.m, &promise, ""
 	var err error
-	if s.AutoAccept {
+	if how.AutoAccept {
 		a.Status, a.AnsweredAt = order.Accepted, &now
 		err = order.Move(tx, o, order.Confirmed, time.Time{}, order.Happened{})
 	} else {
-		deadline := now.Add(time.Duration(s.OfferTimeoutS) * time.Second)
+		deadline := now.Add(time.Duration(how.OfferTimeoutS) * time.Second)
 		a.Deadline = &deadline
 		err = order.Note(tx, o, "order.offered", time.Time{}, order.Happened{})
 	}
@@ -432,8 +431,8 @@ func (b *Book) placed(q db.Queryer, o order.Order) (Placed, error) {
 }
 
 func (b *Book) store(q db.Queryer, key int64) (*partner.Store, error) {
-	if sh, ok := b.index.Get(key); ok {
-		return sh.store, nil
+	if sh, ok := b.index.get(key); ok {
+		return storeOf(&sh), nil
 	}
 	s, err := partner.LoadTx(q, key) // removed since
 	return &s, err
@@ -457,8 +456,8 @@ func (b *Book) free(tx *db.Tx, o *order.Order, a *order.Assignment) error {
 	}
 	store, slot, items := a.Store, a.Slot.UnixMilli(), o.Details.Items
 	tx.OnCommit(func() {
-		if sh, ok := b.index.Get(store); ok {
-			sh.left.give(slot, items)
+		if sh, ok := b.index.get(store); ok {
+			b.index.give(&sh, slot, items)
 		}
 		b.supplied()
 	})

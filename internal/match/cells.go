@@ -36,17 +36,17 @@ func (b *Book) Cells(ctx context.Context, res int, inside func(geo.Point) bool) 
 	}
 	now := b.db.Now()
 	var failed error
-	b.index.Each(func(_ int64, sh shop) bool {
-		s := sh.store
-		c, err := at(s.Cell)
+	b.index.each(func(sh *shop) bool {
+		t := sh.Value
+		c, err := at(t.about.Load().cell)
 		if err != nil {
 			failed = err
 			return false
 		}
 		c.Stores++
-		if s.AcceptingOrders(now) && s.OpenAt(now) {
+		if t.takesOrders(now) && t.openAt(now) {
 			c.OpenStores++
-			c.FreeCapacity += sh.left.room(s.SlotAt(now).UnixMilli(), s.OrdersPerSlot)
+			c.FreeCapacity += max(0, int(t.room.Load())-t.used(t.plan.Load().slotAt(now.UnixMilli())))
 		}
 		return true
 	})
@@ -77,11 +77,4 @@ func (b *Book) Cells(ctx context.Context, res int, inside func(geo.Point) bool) 
 		}
 	}
 	return out, nil
-}
-
-// room is how many units of a slot are left.
-func (l *left) room(slot int64, capacity int) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return max(0, capacity-l.used[slot])
 }

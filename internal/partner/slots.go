@@ -51,6 +51,62 @@ func slotBounds(t time.Time, slotMinutes int, loc *time.Location) (start, end ti
 	return start, end
 }
 
+// Day is one day of a store's calendar, worked out so that any moment of it can be
+// asked about with a few comparisons. Times are milliseconds UTC: hours and clocks
+// change on whole seconds, so cutting a time down to milliseconds loses nothing.
+type Day struct {
+	From, Until int64 // the day is [From, Until)
+	Open        []OpenSpan
+	slot        int64
+}
+
+// OpenSpan is a stretch [From, Until) during which a store is open.
+type OpenSpan struct{ From, Until int64 }
+
+// DayAt is the store's day around t: within it OpenAt and SlotAt say what the store
+// says.
+func (s *Store) DayAt(t time.Time) *Day {
+	start, end := dayBounds(t, s.Zone().Location())
+	d := &Day{From: start.UnixMilli(), Until: end.UnixMilli(), slot: int64(s.SlotMinutes) * time.Minute.Milliseconds()}
+	week := s.hours.orAlways()
+	for at := start; at.Before(end); {
+		next := week.nextBoundary(at, s.Zone())
+		if next.After(end) {
+			next = end
+		}
+		if s.OpenAt(at) {
+			d.open(at.UnixMilli(), next.UnixMilli())
+		}
+		at = next
+	}
+	return d
+}
+
+// open adds a span behind the others, or lengthens the last.
+func (d *Day) open(from, until int64) {
+	if n := len(d.Open); n > 0 && d.Open[n-1].Until == from {
+		d.Open[n-1].Until = until
+		return
+	}
+	d.Open = append(d.Open, OpenSpan{from, until})
+}
+
+// Has reports whether ms is in the day.
+func (d *Day) Has(ms int64) bool { return d.From <= ms && ms < d.Until }
+
+// OpenAt reports whether the store is open at ms, a moment of the day.
+func (d *Day) OpenAt(ms int64) bool {
+	for _, s := range d.Open {
+		if ms < s.Until {
+			return ms >= s.From
+		}
+	}
+	return false
+}
+
+// SlotAt is the start of the slot that ms, a moment of the day, is in.
+func (d *Day) SlotAt(ms int64) int64 { return d.From + (ms-d.From)/d.slot*d.slot }
+
 // dayBounds returns the store's day around t, [start, end).
 func dayBounds(t time.Time, loc *time.Location) (start, end time.Time) {
 	// Clocks have been moved by a day at most, so three days back every date

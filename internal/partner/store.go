@@ -101,6 +101,13 @@ var utcZone = func() *Zone {
 	return z
 }()
 
+// Common is what a store has in common with many others: its calendar and how it
+// answers. What is its own is left out. It is comparable, and equal for such stores.
+func (s *Store) Common() Store {
+	return Store{TimeZone: s.TimeZone, OpeningHours: s.OpeningHours, SlotMinutes: s.SlotMinutes,
+		AutoAccept: s.AutoAccept, OfferTimeoutS: s.OfferTimeoutS, hours: s.hours, zone: s.zone}
+}
+
 // StatusAt is the status at now: a pause that is over has become active.
 func (s *Store) StatusAt(now time.Time) string {
 	if s.Status == Paused && s.PausedUntil != nil && !now.Before(*s.PausedUntil) {
