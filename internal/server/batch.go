@@ -148,7 +148,7 @@ func (k *call) line(merchant int64, name string, index int, data []byte) (out ba
 		}
 	}()
 	var in orderIn
-	if err := strictJSON(data, &in); err != nil {
+	if err := orderJSON(data, &in); err != nil {
 		return k.lineProblem(index, err)
 	}
 	one := *k // its own answer
