@@ -82,7 +82,8 @@ type DB struct {
 	names   *ident.Names
 	reads   *sqlx.DB
 	writes  *sqlx.DB
-	writer  *writer // nil on PostgreSQL
+	writer  *writer  // nil on PostgreSQL
+	rows    *readers // likewise
 	rebound sync.Map
 	wake    atomic.Pointer[func()]
 
@@ -132,6 +133,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 			d.closePools()
 			return nil, err
 		}
+		d.rows = newReaders(d.url)
 	}
 	if err := d.loadSecret(ctx); err != nil {
 		_ = d.Close()
@@ -158,6 +160,9 @@ func (d *DB) Close() error {
 
 func (d *DB) closePools() error {
 	var errs []error
+	if d.rows != nil {
+		d.rows.close()
+	}
 	for _, p := range []*sqlx.DB{d.reads, d.writes} {
 		if p != nil {
 			errs = append(errs, p.Close())
@@ -348,6 +353,9 @@ type reader struct {
 }
 
 func (r reader) Get(dest any, query string, args ...any) error {
+	if r.db.rows != nil {
+		return Classify(r.db.rows.get(r.ctx, dest, query, args))
+	}
 	return Classify(r.db.reads.GetContext(r.ctx, dest, r.db.rebind(query), args...))
 }
 
