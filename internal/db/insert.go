@@ -13,7 +13,8 @@ type Table struct {
 	name, list string
 	columns    int
 	bit        tables
-	texts      [together]string
+	texts      [together]string // SQLite's, for 1, 2, 3 … rows
+	plain      string           // for one row, on any engine
 }
 
 // together is how many rows go into one statement. The gain is in opening the table and its indexes
@@ -38,13 +39,14 @@ func NewTable(name, columns string) *Table {
 	}
 	row := "(?" + strings.Repeat(", ?", t.columns-1) + ")"
 	for i := range t.texts {
-		t.texts[i] = fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s`, name, columns, row+strings.Repeat(", "+row, i))
+		// OR FAIL: otherwise SQLite copies every page the statement touches, to undo the first rows when a
+		// later one is refused. Here the whole transaction is undone.
+		t.texts[i] = fmt.Sprintf(`INSERT OR FAIL INTO %s (%s) VALUES %s`, name, columns, row+strings.Repeat(", "+row, i))
 	}
+	t.plain = fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s`, name, columns, row)
 	hotTables = append(hotTables, t)
 	return t
 }
-
-func (t *Table) text(rows int) string { return t.texts[rows-1] }
 
 // named are the tables whose names stand in a statement as words; one that only looks like a name
 // costs an early flush and nothing else.
@@ -148,7 +150,7 @@ func (h *held) flush(c *liteConn) error {
 		r := &h.rows[i]
 		for from := 0; from < len(r.values); from += together * r.table.columns {
 			part := r.values[from:min(len(r.values), from+together*r.table.columns)]
-			s, err := c.stmt(r.table.text(len(part) / r.table.columns))
+			s, err := c.stmt(r.table.texts[len(part)/r.table.columns-1])
 			if err != nil {
 				return err
 			}

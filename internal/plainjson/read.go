@@ -130,6 +130,15 @@ func (r *Reader) String() string {
 	return ""
 }
 
+// Strings reads an array of strings.
+func (r *Reader) Strings() []string {
+	all := []string{}
+	for more := r.Array(); more; more = r.More() {
+		all = append(all, r.String())
+	}
+	return all
+}
+
 // Bool reads true or false.
 func (r *Reader) Bool() bool {
 	r.space()

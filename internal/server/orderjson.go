@@ -24,14 +24,22 @@ func orderJSON(data []byte, in *orderIn) error {
 
 // read is false when it has given up.
 func (in *orderIn) read(r *plainjson.Reader) bool {
+	// What encoding/json makes of a list that comes twice is its own secret.
+	once := func(first bool) {
+		if !first {
+			r.GiveUp()
+		}
+	}
 	for name := r.Object(); name != ""; name = r.Next() {
 		switch name {
 		case "external_id":
 			in.ExternalID = r.String()
 		case "items":
-			in.Items = readItems(r, in.Items)
+			once(in.Items == nil)
+			in.Items = order.ReadItems(r)
 		case "parcels":
-			in.Parcels = readParcels(r, in.Parcels)
+			once(in.Parcels == nil)
+			in.Parcels = order.ReadParcels(r)
 		case "recipient":
 			in.Recipient = in.Recipient.read(r)
 		case "dropoff":
@@ -46,7 +54,8 @@ func (in *orderIn) read(r *plainjson.Reader) bool {
 		case "minimum_evidence_grade":
 			in.Grade = r.String()
 		case "tags":
-			in.Tags = readStrings(r, in.Tags)
+			once(in.Tags == nil)
+			in.Tags = r.Strings()
 		default:
 			return false
 		}
@@ -82,7 +91,7 @@ func (in *dropoffIn) read(r *plainjson.Reader) *dropoffIn {
 		case "location":
 			in.Location = in.Location.read(r)
 		case "address":
-			in.Address.read(r)
+			(*order.Address)(&in.Address).Read(r)
 		case "instructions":
 			in.Instructions = r.String()
 		case "mode":
@@ -114,26 +123,6 @@ func (l *locationIn) read(r *plainjson.Reader) *locationIn {
 	return l
 }
 
-func (a *wireAddress) read(r *plainjson.Reader) {
-	for name := r.Object(); name != ""; name = r.Next() {
-		v := r.String()
-		switch name {
-		case "line1":
-			a.Line1 = v
-		case "locality":
-			a.Locality = v
-		case "region":
-			a.Region = v
-		case "postal_code":
-			a.PostalCode = v
-		case "country":
-			a.Country = v
-		default:
-			r.GiveUp()
-		}
-	}
-}
-
 func (p *periodIn) read(r *plainjson.Reader) *periodIn {
 	if p == nil {
 		p = &periodIn{}
@@ -150,58 +139,6 @@ func (p *periodIn) read(r *plainjson.Reader) *periodIn {
 		}
 	}
 	return p
-}
-
-// A list that comes twice is left to encoding/json.
-
-func readItems(r *plainjson.Reader, before []order.Item) []order.Item {
-	if before != nil {
-		r.GiveUp()
-	}
-	items := []order.Item{}
-	for more := r.Array(); more; more = r.More() {
-		var it order.Item
-		for name := r.Object(); name != ""; name = r.Next() {
-			switch name {
-			case "sku":
-				it.SKU = r.String()
-			case "quantity":
-				it.Quantity = r.Int()
-			default:
-				r.GiveUp()
-			}
-		}
-		items = append(items, it)
-	}
-	return items
-}
-
-func readParcels(r *plainjson.Reader, before []order.Parcel) []order.Parcel {
-	if before != nil {
-		r.GiveUp()
-	}
-	parcels := []order.Parcel{}
-	for more := r.Array(); more; more = r.More() {
-		var p order.Parcel
-		for name := r.Object(); name != ""; name = r.Next() {
-			if p.WeightG = r.Int(); name != "weight_g" {
-				r.GiveUp()
-			}
-		}
-		parcels = append(parcels, p)
-	}
-	return parcels
-}
-
-func readStrings(r *plainjson.Reader, before []string) []string {
-	if before != nil {
-		r.GiveUp()
-	}
-	all := []string{}
-	for more := r.Array(); more; more = r.More() {
-		all = append(all, r.String())
-	}
-	return all
 }
 
 // json is w as JSON.
