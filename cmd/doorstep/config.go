@@ -30,6 +30,7 @@ type config struct {
 	LogFormat      string
 	TrustedProxies bool
 	MaxStreams     int
+	GroupLimit     int
 	Stores         partner.Defaults
 
 	origin map[string]origin
@@ -55,7 +56,9 @@ var settings = []setting{
 	{"log_level", "info", "least `LEVEL` that is logged: debug, info, warn or error", func(c *config, s string) error { return c.LogLevel.UnmarshalText([]byte(s)) }},
 	{"log_format", "auto", "`FORMAT` of the log: text, json, or auto for text on a terminal and else json", oneOf(func(c *config) *string { return &c.LogFormat }, "auto", "text", "json")},
 	{"trusted_proxies", "false", "believe X-Forwarded-For and -Proto, because a proxy of yours sets them", boolean(func(c *config) *bool { return &c.TrustedProxies })},
-	{"max_streams", "2000", "most live streams (SSE) at once", number(func(c *config) *int { return &c.MaxStreams })},
+	{"max_streams", "10000", "most live streams (SSE) at once, as far as the limit of open files allows", number(func(c *config) *int { return &c.MaxStreams })},
+	// For benchmarks only, and so no flag: what sharing commits is worth.
+	{"group_limit", "0", "most changes `N` that share a commit on SQLite; 0: as many as wait", number(func(c *config) *int { return &c.GroupLimit })},
 	{"default_time_zone", "", "IANA time `ZONE` of stores that name none; empty refuses those", setTimeZone},
 	{"default_country", "", "ISO 3166-1 alpha-2 `CODE` of stores that name no country", text(func(c *config) *string { return &c.Stores.Country })},
 	{"default_locale", "en", "BCP 47 `TAG` of stores that name no locale", text(func(c *config) *string { return &c.Stores.Locale })},

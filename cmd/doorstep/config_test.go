@@ -19,13 +19,13 @@ func TestAFlagGoesBeforeTheEnvironmentBeforeTheFileBeforeTheDefault(t *testing.T
 		flags            []string
 		want             row
 	}{
-		{name: "nobody says anything", want: row{"2000", "default"}},
+		{name: "nobody says anything", want: row{"10000", "default"}},
 		{name: "the file in this folder", here: "max_streams = 1", want: row{"1", "doorstep.toml"}},
 		{name: "a named file instead of it", here: "max_streams = 1", flags: []string{"--config", named}, want: row{"4", named}},
 		{name: "a file named by the environment", here: "max_streams = 1", named: named, want: row{"4", named}},
 		{name: "the environment before the file", here: "max_streams = 1", env: "2", want: row{"2", "DOORSTEP_MAX_STREAMS"}},
 		{name: "a flag before all", here: "max_streams = 1", env: "2", flags: []string{"--max-streams", "3"}, want: row{"3", "--max-streams"}},
-		{name: "a flag that repeats the default", env: "2", flags: []string{"--max-streams", "2000"}, want: row{"2000", "--max-streams"}},
+		{name: "a flag that repeats the default", env: "2", flags: []string{"--max-streams", "10000"}, want: row{"10000", "--max-streams"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_ = os.Remove(defaultFile)

@@ -83,7 +83,7 @@ func (a *app) openDB(ctx context.Context, c *config, log *slog.Logger, create bo
 	if err := preparePath(c, create); err != nil {
 		return nil, err
 	}
-	return db.Open(ctx, c.DB, db.Options{Log: log})
+	return db.Open(ctx, c.DB, db.Options{Log: log, GroupLimit: c.GroupLimit})
 }
 
 // preparePath makes the folder of the default database, and says what is missing for any other: a

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,66 +13,53 @@ import (
 	"doorstep/internal/ident"
 )
 
-// Whoever follows one subject hears of its newest event, and of no other subject's, however the
-// writing and the following overlap.
-func TestWhoFollowsOneSubjectSeesItsNewestEvent(t *testing.T) {
+// Whoever waits for the next event is woken by its commit, and let go when the log closes or when
+// nobody wants to know any more.
+func TestWaitingForTheNextEvent(t *testing.T) {
 	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
 		log := event.NewLog(d)
-		defer log.Close()
-		const writers, each = 4, 60
-		ctx := context.Background()
-		done := errors.New("done")
-		var written atomic.Int64
-		var writing sync.WaitGroup
-		defer writing.Wait()
-		for s := 1; s <= writers; s++ {
-			writing.Go(func() {
-				var c event.Chain
-				for range each {
-					happen(t, d, &c, event.New{Type: "order.moved", Subject: int64(s)})
-				}
-				// The very last one, so that whoever waits for it wakes up.
-				written.Add(1)
-				for written.Load() < writers {
-					time.Sleep(time.Millisecond)
-				}
-				happen(t, d, &c, event.New{Type: "order.over", Subject: int64(s)})
-			})
+		type found struct {
+			events []event.Event
+			next   int64
+			err    error
 		}
-		// As the subject's row would have it: committed with the event, so never behind it.
-		last := func(ctx context.Context) (seq int64, err error) {
-			err = d.Read(ctx).Get(&seq, `SELECT coalesce(max(seq), 0) FROM event WHERE subject = ?`, 2)
-			return seq, err
+		wait := func(ctx context.Context, cursor int64) <-chan found {
+			c := make(chan found, 1)
+			go func() {
+				var f found
+				f.events, f.next, f.err = log.Next(ctx, cursor, 10)
+				c <- f
+			}()
+			return c
 		}
-		var seen int64
-		err := log.FollowSubject(ctx, 2, 0, last, func(seq int64) error {
-			if seq <= seen {
-				t.Errorf("went back from %d to %d", seen, seq)
+		one, two := wait(t.Context(), 0), wait(t.Context(), 0)
+		var c event.Chain
+		happen(t, d, &c, event.New{Type: "order.first", Subject: 1})
+		for _, w := range []<-chan found{one, two, wait(t.Context(), 0)} {
+			if f := <-w; f.err != nil || len(f.events) != 1 || f.events[0].Type != "order.first" || f.next != c.Last {
+				t.Errorf("woken with %+v", f)
 			}
-			seen = seq
-			var e struct {
-				Subject int64
-				Type    string
-			}
-			if err := d.Read(ctx).Get(&e, `SELECT subject, type FROM event WHERE seq = ?`, seq); err != nil || e.Subject != 2 {
-				t.Errorf("%d is of subject %d: %v", seq, e.Subject, err)
-			}
-			if e.Type == "order.over" {
-				return done
-			}
-			return nil
-		})
-		if !errors.Is(err, done) {
+		}
+		// A change that writes no event wakes nobody for nothing.
+		three := wait(t.Context(), c.Last)
+		if err := d.InTx(t.Context(), func(*db.Tx) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
-		// Nothing is said to one who knows the end; one who does not hears it at once.
-		limited, cancel := context.WithCancel(ctx)
-		known := func(context.Context) (int64, error) { cancel(); return seen, nil }
-		if err := log.FollowSubject(limited, 2, seen, known, func(seq int64) error { return fmt.Errorf("told of %d", seq) }); !errors.Is(err, context.Canceled) {
-			t.Error(err)
+		happen(t, d, &c, event.New{Type: "order.second", Subject: 1})
+		if f := <-three; f.err != nil || len(f.events) != 1 || f.events[0].Type != "order.second" {
+			t.Errorf("woken with %+v", f)
 		}
-		if err := log.FollowSubject(ctx, 2, seen-1, last, func(int64) error { return done }); !errors.Is(err, done) {
-			t.Error(err)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		left, stayed := wait(ctx, c.Last), wait(t.Context(), c.Last)
+		cancel()
+		if f := <-left; !errors.Is(f.err, context.Canceled) || f.next != c.Last {
+			t.Errorf("who left got %+v", f)
+		}
+		log.Close()
+		log.Close()
+		if f := <-stayed; !errors.Is(f.err, event.ErrClosed) {
+			t.Errorf("the closed log gave %+v", f)
 		}
 	})
 }
@@ -193,7 +178,10 @@ func TestAnotherProcessIsWaitedFor(t *testing.T) {
 	if names, _ := types(t, log, 0); len(names) != 0 {
 		t.Errorf("read past another process's transaction: %v", names)
 	}
-	commit()
+	commit() // nothing wakes the other process's readers; Next looks again by itself
+	if events, _, err := log.Next(t.Context(), 0, 10); err != nil || len(events) != 2 {
+		t.Errorf("%d events, %v", len(events), err)
+	}
 	if names, _ := types(t, log, 0); fmt.Sprint(names) != "[order.slow order.quick]" {
 		t.Errorf("after the commit: %v", names)
 	}

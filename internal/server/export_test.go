@@ -9,6 +9,13 @@ func ShortenWrites(d time.Duration) (restore func()) {
 	return func() { writeTimeout = old }
 }
 
+// ShortenSeconds lowers, until the returned function is called, how often streams are looked after.
+func ShortenSeconds(d time.Duration) (restore func()) {
+	old := second
+	second = d
+	return func() { second = old }
+}
+
 // MaxHeld is how many bytes of large bodies are held at once.
 const MaxHeld = maxHeld
 
@@ -34,3 +41,6 @@ func Routes() []RouteInfo {
 	}
 	return out
 }
+
+// PlacesFor is how many streams there may be in a process of that many files.
+func PlacesFor(asked int, files uint64) int { return placesFor(asked, files) }

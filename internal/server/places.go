@@ -1,9 +1,42 @@
 package server
 
-import "sync"
+import (
+	"log/slog"
+	"sync"
+	"syscall"
+)
 
-// streamsPerLink is for one customer's devices and tabs.
-const streamsPerLink = 4
+const (
+	streamsPerLink = 4      // one customer's devices and tabs
+	usualStreams   = 10_000 // at 3 KiB each
+	otherFiles     = 500    // for requests, the database and the log; doctor counts the same
+)
+
+// placesFor is how many streams there may be in a process of that many files: what is asked for
+// or, so that streams never take the last file from orders, what the limit leaves.
+func placesFor(asked int, files uint64) int {
+	if asked == 0 {
+		asked = usualStreams
+	}
+	left := files / 2
+	if files > 2*otherFiles {
+		left = files - otherFiles
+	}
+	return int(min(uint64(asked), left))
+}
+
+// placesHere is placesFor this process, whose soft limit Go has raised to the hard one at its start.
+func placesHere(asked int, log *slog.Logger) int {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
+		return placesFor(asked, 1024) // the least that is usual
+	}
+	n := placesFor(asked, uint64(l.Cur))
+	if n < asked || n < usualStreams && asked == 0 {
+		log.Warn("the limit of open files allows fewer streams than max_streams; raise it (ulimit -n)", "max_streams", asked, "streams", n, "open_files", l.Cur)
+	}
+	return n
+}
 
 // places are those of the open streams. A link is anybody's who has it, so one link gets few, and
 // all links together leave a tenth to those who hold a key.

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +46,7 @@ type Parts struct {
 type Options struct {
 	PublicURL  string // what tracking links begin with; "" follows the request's host
 	Version    string
-	MaxStreams int // SSE connections at once; 0 is 2,000
+	MaxStreams int // SSE connections at once; 0 is 10,000, and fewer when the process may not open so many files
 	// TrustedProxies says that X-Forwarded-For and -Proto come from our own proxy. Off by
 	// default: a client could claim any address.
 	TrustedProxies bool
@@ -68,8 +67,7 @@ type Server struct {
 	metrics *metrics
 	ready   atomic.Bool
 	streams places
-	stop    chan struct{} // closed by Drain: streams end, their clients reconnect elsewhere
-	once    sync.Once
+	hub     *hub
 	clients limiter
 	links   limiter
 	bodies  budget
@@ -78,12 +76,11 @@ type Server struct {
 
 // New makes the server; it is not ready for traffic until Ready.
 func New(p Parts, o Options) *Server {
-	if o.MaxStreams == 0 {
-		o.MaxStreams = 2000
-	}
-	s := &Server{Parts: p, o: o, names: p.DB.Names(), echo: echo.New(), stop: make(chan struct{}),
+	o.MaxStreams = placesHere(o.MaxStreams, p.Log)
+	s := &Server{Parts: p, o: o, names: p.DB.Names(), echo: echo.New(),
 		clients: limiter{perSecond: requestsPerSecond, burst: burst}, links: limiter{perSecond: linkRequestsPerSecond, burst: linkBurst}}
 	s.repeats.waiting = map[repeatKey]chan struct{}{}
+	s.hub = newHub(s)
 	s.metrics = newMetrics(s)
 	e := s.echo
 	e.HideBanner, e.HidePort = true, true
@@ -105,13 +102,11 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // Ready opens /readyz.
 func (s *Server) Ready() { s.ready.Store(true) }
 
-// Drain closes /readyz and tells the streams' clients to come back later. Requests under way are
-// finished by http.Server.Shutdown.
+// Drain closes /readyz, tells the streams' clients to come back, and returns when the streams have
+// ended. Requests under way are finished by http.Server.Shutdown.
 func (s *Server) Drain() {
-	s.once.Do(func() {
-		s.ready.Store(false)
-		close(s.stop)
-	})
+	s.ready.Store(false)
+	s.hub.close()
 }
 
 // HTTP is an http.Server with limits on everything a client can make us wait for.

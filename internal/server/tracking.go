@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -48,9 +50,7 @@ func (k *call) linked() (order.Order, error) {
 	if fault.KindOf(err) == fault.NotFound || err == nil && !o.LinkAlive(version, k.DB.Now()) {
 		return order.Order{}, fault.Missing("tracking link")
 	}
-	if event.Actor(k.ctx) != customer { // once: a stream looks at its link again and again
-		k.ctx = event.WithActor(k.ctx, customer)
-	}
+	k.ctx = event.WithActor(k.ctx, customer)
 	return o, err
 }
 
@@ -373,34 +373,17 @@ func (k *call) trackingEvents() error {
 			return err
 		}
 	}
-	return k.stream(o.Key, func(ctx context.Context, s *sse) error {
-		newest := func(context.Context) (int64, error) {
-			o, err := k.linked()
-			return o.Chain.Last, over(err)
+	return k.stream(&client{link: o.Key, version: o.LinkVersion, cursor: known})
+}
+
+// deliveryFrame is how the order stands, as all who follow it see it.
+func (s *Server) deliveryFrame(ctx context.Context, o order.Order) (text []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil { // here no handler catches it
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
-		return k.Events.FollowSubject(ctx, o.Key, known, newest, func(seq int64) error {
-			data, err := k.trackingFrame()
-			if err != nil {
-				return err
-			}
-			return k.show(ctx, s, seq, frame{data: data})
-		})
-	})
-}
-
-// over ends a stream quietly when its link is dead.
-func over(err error) error {
-	if fault.KindOf(err) == fault.NotFound {
-		return errEnd
-	}
-	return err
-}
-
-func (k *call) trackingFrame() ([]byte, error) {
-	o, err := k.linked()
-	if err != nil {
-		return nil, over(err)
-	}
+	}()
+	k := &call{Server: s, ctx: event.WithActor(ctx, customer)}
 	t, err := k.track(o)
 	if err != nil {
 		return nil, err
@@ -409,7 +392,8 @@ func (k *call) trackingFrame() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(w)
+	data, err := json.Marshal(w)
+	return frame(nil, o.Chain.Last, nameless, data), err
 }
 
 // ---- the page
