@@ -5,7 +5,7 @@ DATA     ?= data
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test replay fuzz fmt clean
+.PHONY: help build run test replay bench fuzz fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,12 @@ test: ## everything CI checks, on SQLite and PostgreSQL
 
 replay: build ## replay recorded orders against a server (scripts/replay)
 	@go run ./scripts/replay -serve
+
+bench: ## measure against the goals and the peers; some minutes (BENCH=-quick: a smoke run; see scripts/bench)
+	@scripts/need
+	@test -x bin/bench || echo "building; the first time takes a few minutes (SQLite and H3 are C)"
+	@go build -buildvcs=false -o bin/bench ./scripts/bench
+	@bin/bench $(BENCH)
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@FUZZTIME="$(FUZZTIME)" scripts/fuzz

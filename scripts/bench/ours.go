@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+
+	"doorstep/internal/match"
+	"doorstep/internal/order"
+	"doorstep/internal/partner"
+)
+
+// ours is Doorstep's live index with what it has in production: opening hours, slots, counters, shelves.
+type ours struct {
+	live *match.Live
+	asks []match.Ask // parallel to those of the world, as the server makes them from requests
+}
+
+func sku(i int) string { return fmt.Sprintf("sku-%03d", i) }
+
+func newOurs(w *world) (*ours, error) {
+	o := &ours{live: match.NewLive()}
+	for i := range w.shops {
+		if err := o.put(w, i); err != nil {
+			return nil, err
+		}
+	}
+	for i := range w.asks {
+		a := &w.asks[i]
+		q := match.Ask{At: a.at, MaxM: a.radiusM, Begin: w.begin(a.moment), Now: w.now}
+		for _, k := range a.wanted {
+			q.Items = append(q.Items, order.Item{SKU: sku(k), Quantity: 1})
+		}
+		o.asks = append(o.asks, q)
+	}
+	return o, nil
+}
+
+func (o *ours) put(w *world, i int) error {
+	shop, radius := &w.shops[i], serviceM
+	name := fmt.Sprintf("Store %d", i)
+	s, err := partner.Decide(partner.Input{
+		Name: &name, Lat: &shop.at.Lat, Lng: &shop.at.Lng, TimeZone: &w.zone, OpeningHours: &shop.hours,
+		ServiceRadiusM: &radius, OrdersPerSlot: &shop.capacity,
+	}, partner.StandardDefaults())
+	if err != nil {
+		return err
+	}
+	s.Key = int64(i)
+	if err := o.live.Put(&s); err != nil {
+		return err
+	}
+	var lines []partner.StockLine
+	for k := range skuKinds {
+		if shop.skus.has(k) {
+			lines = append(lines, partner.StockLine{SKU: sku(k), OnHand: 5 + i%7, Reserved: i % 3})
+		}
+	}
+	o.live.SetStock(s.Key, lines)
+	for k, used := range shop.used {
+		o.live.SetUsed(s.Key, s.SlotAt(w.begin(k)), used)
+	}
+	return nil
+}
+
+// nearest asks question i of the world.
+func (o *ours) nearest(i int) answer {
+	key, m, ok := o.live.Nearest(&o.asks[i])
+	if !ok {
+		return nobody
+	}
+	return answer{int(key), m}
+}
