@@ -201,7 +201,8 @@ type Tx struct {
 	// the statement, marks the transaction dead and goes on without the function.
 	mu       sync.Mutex
 	dead     error
-	wrote    bool // a statement that may have changed rows
+	wrote    bool  // a statement that may have changed rows
+	failed   error // of a statement: the function fails with it, as on PostgreSQL, whatever it says itself
 	run      runner
 	onCommit []func()
 }
@@ -251,7 +252,11 @@ func (t *Tx) Exec(query string, args ...any) (int64, error) {
 		return 0, err
 	}
 	t.wrote = true
-	return t.run.exec(query, args)
+	n, err := t.run.exec(query, args)
+	if err != nil {
+		t.failed = err
+	}
+	return n, err
 }
 
 // Insert adds a row with a value for each column of the table. It suits rows that nobody reads

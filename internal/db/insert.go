@@ -13,8 +13,7 @@ type Table struct {
 	name, list string
 	columns    int
 	bit        tables
-	texts      [together]string // SQLite's, for 1, 2, 3 … rows
-	plain      string           // for one row, on any engine
+	texts      [together]string // for 1, 2, 3 … rows
 }
 
 // together is how many rows go into one statement. The gain is in opening the table and its indexes
@@ -39,11 +38,8 @@ func NewTable(name, columns string) *Table {
 	}
 	row := "(?" + strings.Repeat(", ?", t.columns-1) + ")"
 	for i := range t.texts {
-		// OR FAIL: otherwise SQLite copies every page the statement touches, to undo the first rows when a
-		// later one is refused. Here the whole transaction is undone.
-		t.texts[i] = fmt.Sprintf(`INSERT OR FAIL INTO %s (%s) VALUES %s`, name, columns, row+strings.Repeat(", "+row, i))
+		t.texts[i] = fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s`, name, columns, row+strings.Repeat(", "+row, i))
 	}
-	t.plain = fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s`, name, columns, row)
 	hotTables = append(hotTables, t)
 	return t
 }

@@ -108,7 +108,7 @@ func (c *liteConn) stmt(query string) (*liteStmt, error) {
 	if s, ok := c.stmts[query]; ok {
 		return s, nil
 	}
-	p, err := c.raw.Prepare(query)
+	p, err := c.raw.Prepare(orFail(query))
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +122,18 @@ func (c *liteConn) stmt(query string) (*liteStmt, error) {
 	}
 	c.stmts[query] = s
 	return s, nil
+}
+
+// orFail has a statement stop at the row that is refused and keep those before it. As it is written,
+// SQLite copies every page the statement touches, to undo just that statement; but here, as on
+// PostgreSQL, the error of one statement undoes its whole function.
+func orFail(query string) string {
+	for _, verb := range []string{"INSERT ", "UPDATE "} {
+		if rest, ok := strings.CutPrefix(query, verb); ok {
+			return verb + "OR FAIL " + rest
+		}
+	}
+	return query
 }
 
 func (s *liteStmt) bind(args []any) error {

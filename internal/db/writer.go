@@ -369,6 +369,9 @@ func (w *writer) run(c *call, care bool) (err error) {
 	if err := c.f(c.tx); err != nil {
 		return err
 	}
+	if c.tx.failed != nil {
+		return c.tx.failed
+	}
 	return overdue(c.ctx.Err())
 }
 
