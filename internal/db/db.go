@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -371,6 +372,15 @@ func (r reader) Select(dest any, query string, args ...any) error {
 // Each calls f for every row of query on the read pool without holding them all; T is a struct
 // with db tags. It stops at f's first error and returns it.
 func Each[T any](ctx context.Context, d *DB, f func(T) error, query string, args ...any) error {
+	if d.engine == SQLite {
+		c, err := openLiteConn(d.url, true)
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		var v T
+		return Classify(c.each(ctx, reflect.ValueOf(&v).Elem(), func() error { return f(v) }, query, args))
+	}
 	rows, err := d.reads.QueryxContext(ctx, d.rebind(query), args...)
 	if err != nil {
 		return Classify(err)

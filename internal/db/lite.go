@@ -214,21 +214,56 @@ func (c *liteConn) get(dest any, query string, args []any) error {
 	if err := s.bind(args); err != nil {
 		return err
 	}
-	rows, err := s.QueryContext(context.Background(), s.args)
+	rows, err := s.query()
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	if s.row == nil {
-		s.columns = rows.Columns()
-		s.row = make([]driver.Value, len(s.columns))
-	}
 	if err := rows.Next(s.row); errors.Is(err, io.EOF) {
 		return sql.ErrNoRows
 	} else if err != nil {
 		return err
 	}
 	return s.scan(reflect.ValueOf(dest).Elem())
+}
+
+// each reads all rows into dest, one after the other, and calls f behind each.
+func (c *liteConn) each(ctx context.Context, dest reflect.Value, f func() error, query string, args []any) error {
+	s, err := c.stmt(query)
+	if err != nil {
+		return err
+	}
+	if err := s.bind(args); err != nil {
+		return err
+	}
+	rows, err := s.query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for {
+		if err := rows.Next(s.row); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := errors.Join(ctx.Err(), s.scan(dest)); err != nil {
+			return err
+		}
+		if err := f(); err != nil {
+			return err
+		}
+	}
+}
+
+// query starts the bound statement.
+func (s *liteStmt) query() (driver.Rows, error) {
+	rows, err := s.QueryContext(context.Background(), s.args)
+	if err == nil && s.row == nil {
+		s.columns = rows.Columns()
+		s.row = make([]driver.Value, len(s.columns))
+	}
+	return rows, err
 }
 
 // scan puts the row that was read into dest.
