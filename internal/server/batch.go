@@ -20,7 +20,8 @@ import (
 const (
 	maxLines    = 10_000
 	maxLine     = 256 << 10
-	batchAtOnce = 128 // lines under way together: they share commits
+	batchAtOnce = 512  // lines of one batch under way together: they share commits
+	linesAtOnce = 8192 // lines of all batches: half of what may wait for the writer
 )
 
 type batchLine struct {
@@ -78,7 +79,21 @@ func (k *call) createOrders() error {
 		})
 	}()
 
+	// Workers, because a goroutine for each line would grow its stack anew each time.
 	var wg sync.WaitGroup
+	type job struct {
+		index  int
+		line   []byte
+		answer chan<- batchLine
+	}
+	jobs, workers := make(chan job), 0
+	work := func() {
+		for j := range jobs {
+			k.lines <- struct{}{}
+			j.answer <- k.line(merchant, name, j.index, j.line)
+			<-k.lines
+		}
+	}
 	index := 0
 	for ; ctx.Err() == nil && in.Scan(); index++ {
 		if len(bytes.TrimSpace(in.Bytes())) == 0 {
@@ -91,9 +106,18 @@ func (k *call) createOrders() error {
 			index++
 			break
 		}
-		i, line := index, bytes.Clone(in.Bytes())
-		wg.Go(func() { answer <- k.line(merchant, name, i, line) })
+		j := job{index, bytes.Clone(in.Bytes()), answer}
+		select {
+		case jobs <- j:
+		default: // nobody is idle
+			if workers < batchAtOnce {
+				workers++
+				wg.Go(work)
+			}
+			jobs <- j
+		}
 	}
+	close(jobs)
 	if err := in.Err(); err != nil {
 		f := bodyError(err, maxUpload)
 		if errors.Is(err, bufio.ErrTooLong) {
