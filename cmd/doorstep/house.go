@@ -29,6 +29,7 @@ import (
 const (
 	retryJob  = "retry-unassignable"
 	keepSlots = 14 * 24 * time.Hour // the counters of slots that are over, for whoever asks how full they were
+	keepHot   = 7 * 24 * time.Hour  // orders that have ended, in the indexes that new ones touch
 )
 
 // assemble makes the parts of the house on an open database. Nothing runs yet.
@@ -46,20 +47,30 @@ func assemble(ctx context.Context, d *db.DB, defaults partner.Defaults, log *slo
 		return p, fmt.Errorf("load the stores: %w", err)
 	}
 	p.Prestock = prestock.NewBook(d, p.Stores)
-	p.Jobs = job.New(d, log, append(jobs(d, p.Match, p.Stores), prestock.Jobs(p.Prestock)...)...)
+	p.Jobs = job.New(d, log, append(jobs(d, p), prestock.Jobs(p.Prestock)...)...)
 	runner.Store(p.Jobs)
 	p.Events = event.NewLog(d)
 	return p, nil
 }
 
 // jobs is the scheduled work that is no package's own. All of it is safe twice.
-func jobs(d *db.DB, m *match.Book, stores *partner.Book) []job.Job {
+func jobs(d *db.DB, p server.Parts) []job.Job {
+	m, stores, orders := p.Match, p.Stores, p.Orders
 	return []job.Job{
 		{Name: "offers", Schedule: job.Every(time.Second),
 			Idle: func(ctx context.Context) (bool, error) { due, err := m.AnyDue(ctx); return !due, err },
 			Run:  func(ctx context.Context, _ *job.Slot) error { _, err := m.ExpireDue(ctx); return err }},
 		{Name: retryJob, Schedule: job.Every(time.Minute),
 			Run: func(ctx context.Context, _ *job.Slot) error { _, err := m.RetryUnassignable(ctx); return err }},
+		{Name: "archive", Schedule: job.Every(time.Hour),
+			Idle: func(ctx context.Context) (bool, error) {
+				any, err := orders.AnyToArchive(ctx, d.Now().Add(-keepHot))
+				return !any, err
+			},
+			Run: func(ctx context.Context, _ *job.Slot) error {
+				_, err := orders.Archive(ctx, d.Now().Add(-keepHot))
+				return err
+			}},
 		{Name: "purge", Schedule: job.Every(time.Hour),
 			Run: func(ctx context.Context, _ *job.Slot) error {
 				return errors.Join(server.PurgeRepeats(ctx, d), stores.PurgeSlotUse(ctx, d.Now().Add(-keepSlots)))

@@ -181,10 +181,10 @@ func TestMetricsHaveAnAddressOfTheirOwn(t *testing.T) {
 func TestJobsRunFromTheCommandLine(t *testing.T) {
 	db := newPath(t, "doorstep.db")
 	mustRun(t, "key", "create", "--role", "admin", "--db", db)
-	for _, name := range []string{"offers", "retry-unassignable", "purge", "prestock-prompts", "prestock-release"} {
+	for _, name := range []string{"offers", "retry-unassignable", "purge", "archive", "prestock-prompts", "prestock-release"} {
 		mustRun(t, "job", "run", name, "--db", db)
 	}
-	if list := mustRun(t, "job", "list", "--db", db); strings.Count(list, " done ") != 5 {
-		t.Errorf("five jobs ran:\n%s", list)
+	if list := mustRun(t, "job", "list", "--db", db); strings.Count(list, " done ") != 6 {
+		t.Errorf("six jobs ran:\n%s", list)
 	}
 }

@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,8 @@ type DB struct {
 	names   *ident.Names
 	reads   *sqlx.DB
 	writes  *sqlx.DB
-	writer  *writer // nil on PostgreSQL
+	writer  *writer  // nil on PostgreSQL
+	rows    *readers // likewise
 	rebound sync.Map
 	wake    atomic.Pointer[func()]
 
@@ -132,6 +134,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 			d.closePools()
 			return nil, err
 		}
+		d.rows = newReaders(d.url)
 	}
 	if err := d.loadSecret(ctx); err != nil {
 		_ = d.Close()
@@ -158,6 +161,9 @@ func (d *DB) Close() error {
 
 func (d *DB) closePools() error {
 	var errs []error
+	if d.rows != nil {
+		d.rows.close()
+	}
 	for _, p := range []*sqlx.DB{d.reads, d.writes} {
 		if p != nil {
 			errs = append(errs, p.Close())
@@ -196,7 +202,8 @@ type Tx struct {
 	// the statement, marks the transaction dead and goes on without the function.
 	mu       sync.Mutex
 	dead     error
-	wrote    bool // a statement that may have changed rows
+	wrote    bool  // a statement that may have changed rows
+	failed   error // of a statement: the function fails with it, as on PostgreSQL, whatever it says itself
 	run      runner
 	onCommit []func()
 }
@@ -246,7 +253,11 @@ func (t *Tx) Exec(query string, args ...any) (int64, error) {
 		return 0, err
 	}
 	t.wrote = true
-	return t.run.exec(query, args)
+	n, err := t.run.exec(query, args)
+	if err != nil {
+		t.failed = err
+	}
+	return n, err
 }
 
 // Insert adds a row with a value for each column of the table. It suits rows that nobody reads
@@ -348,6 +359,9 @@ type reader struct {
 }
 
 func (r reader) Get(dest any, query string, args ...any) error {
+	if r.db.rows != nil {
+		return Classify(r.db.rows.get(r.ctx, dest, query, args))
+	}
 	return Classify(r.db.reads.GetContext(r.ctx, dest, r.db.rebind(query), args...))
 }
 
@@ -358,6 +372,15 @@ func (r reader) Select(dest any, query string, args ...any) error {
 // Each calls f for every row of query on the read pool without holding them all; T is a struct
 // with db tags. It stops at f's first error and returns it.
 func Each[T any](ctx context.Context, d *DB, f func(T) error, query string, args ...any) error {
+	if d.engine == SQLite {
+		c, err := openLiteConn(d.url, true)
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		var v T
+		return Classify(c.each(ctx, reflect.ValueOf(&v).Elem(), func() error { return f(v) }, query, args))
+	}
 	rows, err := d.reads.QueryxContext(ctx, d.rebind(query), args...)
 	if err != nil {
 		return Classify(err)

@@ -345,3 +345,20 @@ func TestAPasswordIsNotShown(t *testing.T) {
 		}
 	}
 }
+
+// On PostgreSQL a statement's error ends the transaction, whatever the function makes of it; so it
+// does on SQLite.
+func TestAStatementThatFailsCannotBeForgotten(t *testing.T) {
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		err := d.InTx(context.Background(), func(tx *db.Tx) error {
+			if err := put(tx, "a", "1"); err != nil {
+				return err
+			}
+			_ = put(tx, "a", "2")
+			return nil
+		})
+		if err == nil || len(names(t, d)) != 0 {
+			t.Errorf("err %v, rows %v", err, names(t, d))
+		}
+	})
+}

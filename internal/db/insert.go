@@ -13,7 +13,7 @@ type Table struct {
 	name, list string
 	columns    int
 	bit        tables
-	texts      [together]string
+	texts      [together]string // for 1, 2, 3 … rows
 }
 
 // together is how many rows go into one statement. The gain is in opening the table and its indexes
@@ -43,8 +43,6 @@ func NewTable(name, columns string) *Table {
 	hotTables = append(hotTables, t)
 	return t
 }
-
-func (t *Table) text(rows int) string { return t.texts[rows-1] }
 
 // named are the tables whose names stand in a statement as words; one that only looks like a name
 // costs an early flush and nothing else.
@@ -148,7 +146,7 @@ func (h *held) flush(c *liteConn) error {
 		r := &h.rows[i]
 		for from := 0; from < len(r.values); from += together * r.table.columns {
 			part := r.values[from:min(len(r.values), from+together*r.table.columns)]
-			s, err := c.stmt(r.table.text(len(part) / r.table.columns))
+			s, err := c.stmt(r.table.texts[len(part)/r.table.columns-1])
 			if err != nil {
 				return err
 			}

@@ -7,14 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/jmoiron/sqlx/reflectx"
 	"github.com/mattn/go-sqlite3"
 )
 
-// liteConn is the writing connection with its prepared statements. Statements go to the driver
-// itself: database/sql adds a microsecond to each (locks, copies, reflection), half of what SQLite
-// needs for it. Reads into structs go through sqlx over the very same connection.
+// liteConn is a connection with its prepared statements: the writer's, or one of those that read single
+// rows. Statements go to the driver itself: database/sql adds a microsecond to each (locks, copies,
+// reflection), half of what SQLite needs for it. Reads of many rows go through sqlx over the very same
+// connection.
 type liteConn struct {
 	raw   *sqlite3.SQLiteConn
 	sqlx  *sqlx.DB
@@ -27,21 +31,35 @@ type liteStmt struct {
 	args   []driver.NamedValue
 	naming tables // those that the text names
 	sqlx   *sqlx.Stmt
+
+	columns []string // of its result, and one row of it
+	row     []driver.Value
+	into    reflect.Type // the struct that fields are of
+	fields  [][]int
 }
 
-func openLiteConn(url string) (*liteConn, error) {
-	conn, err := (&sqlite3.SQLiteDriver{}).Open(liteDSN(sqlitePath(url), false))
+func openLiteConn(url string, readOnly bool) (*liteConn, error) {
+	conn, err := (&sqlite3.SQLiteDriver{}).Open(liteDSN(sqlitePath(url), readOnly))
 	if err != nil {
 		return nil, Classify(err)
 	}
 	c := &liteConn{raw: conn.(*sqlite3.SQLiteConn), stmts: map[string]*liteStmt{}}
 	c.sqlx = sqlx.NewDb(sql.OpenDB(&once{conn: conn}), "sqlite3")
 	c.sqlx.SetMaxOpenConns(1)
-	// Fewer, larger checkpoints: 16 MiB of log instead of 4.
-	var pages int64
-	if err := c.get(&pages, `PRAGMA wal_autocheckpoint = 4000`, nil); err != nil {
-		c.close()
-		return nil, Classify(err)
+	if readOnly {
+		return c, nil
+	}
+	for _, pragma := range []string{
+		// Fewer, larger checkpoints: 16 MiB of log instead of 4.
+		`PRAGMA wal_autocheckpoint = 4000`,
+		// The copies of pages that a statement keeps in case it is refused half-way: in files, they were a
+		// third of all writes.
+		`PRAGMA temp_store = MEMORY`,
+	} {
+		if err := c.do(pragma); err != nil {
+			c.close()
+			return nil, Classify(err)
+		}
 	}
 	return c, nil
 }
@@ -90,7 +108,7 @@ func (c *liteConn) stmt(query string) (*liteStmt, error) {
 	if s, ok := c.stmts[query]; ok {
 		return s, nil
 	}
-	p, err := c.raw.Prepare(query)
+	p, err := c.raw.Prepare(orFail(query))
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +122,18 @@ func (c *liteConn) stmt(query string) (*liteStmt, error) {
 	}
 	c.stmts[query] = s
 	return s, nil
+}
+
+// orFail has a statement stop at the row that is refused and keep those before it. As it is written,
+// SQLite copies every page the statement touches, to undo just that statement; but here, as on
+// PostgreSQL, the error of one statement undoes its whole function.
+func orFail(query string) string {
+	for _, verb := range []string{"INSERT ", "UPDATE "} {
+		if rest, ok := strings.CutPrefix(query, verb); ok {
+			return verb + "OR FAIL " + rest
+		}
+	}
+	return query
 }
 
 func (s *liteStmt) bind(args []any) error {
@@ -174,42 +204,142 @@ func (c *liteConn) run(s *liteStmt, args []driver.NamedValue) error {
 	return rows.Close()
 }
 
+// get reads one row, by the same rules as sqlx: a struct by its db tags, anything else as the one
+// column.
 func (c *liteConn) get(dest any, query string, args []any) error {
 	s, err := c.stmt(query)
 	if err != nil {
 		return err
 	}
-	if n, ok := dest.(*int64); ok {
-		return s.integer(n, args)
-	}
-	if err := c.viaSQLX(s, query); err != nil {
-		return err
-	}
-	return s.sqlx.GetContext(context.Background(), dest, args...)
-}
-
-// integer reads one number, without a detour.
-func (s *liteStmt) integer(dest *int64, args []any) error {
 	if err := s.bind(args); err != nil {
 		return err
 	}
-	rows, err := s.QueryContext(context.Background(), s.args)
+	rows, err := s.query()
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	var row [1]driver.Value
-	if err := rows.Next(row[:]); errors.Is(err, io.EOF) {
+	if err := rows.Next(s.row); errors.Is(err, io.EOF) {
 		return sql.ErrNoRows
 	} else if err != nil {
 		return err
 	}
-	n, ok := row[0].(int64)
-	if !ok {
-		return fmt.Errorf("db: a number was asked for, and %T came", row[0])
+	return s.scan(reflect.ValueOf(dest).Elem())
+}
+
+// each reads all rows into dest, one after the other, and calls f behind each.
+func (c *liteConn) each(ctx context.Context, dest reflect.Value, f func() error, query string, args []any) error {
+	s, err := c.stmt(query)
+	if err != nil {
+		return err
 	}
-	*dest = n
+	if err := s.bind(args); err != nil {
+		return err
+	}
+	rows, err := s.query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for {
+		if err := rows.Next(s.row); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := errors.Join(ctx.Err(), s.scan(dest)); err != nil {
+			return err
+		}
+		if err := f(); err != nil {
+			return err
+		}
+	}
+}
+
+// query starts the bound statement.
+func (s *liteStmt) query() (driver.Rows, error) {
+	rows, err := s.QueryContext(context.Background(), s.args)
+	if err == nil && s.row == nil {
+		s.columns = rows.Columns()
+		s.row = make([]driver.Value, len(s.columns))
+	}
+	return rows, err
+}
+
+// scan puts the row that was read into dest.
+func (s *liteStmt) scan(dest reflect.Value) error {
+	defer clear(s.row)
+	if dest.Kind() != reflect.Struct {
+		if len(s.row) != 1 {
+			return fmt.Errorf("db: one value was asked for, and %d columns came", len(s.row))
+		}
+		return set(dest, s.row[0])
+	}
+	if s.into != dest.Type() {
+		s.into, s.fields = dest.Type(), byTag.TraversalsByName(dest.Type(), s.columns)
+	}
+	for i, path := range s.fields {
+		if len(path) == 0 {
+			return fmt.Errorf("db: %s has no place for column %q", s.into, s.columns[i])
+		}
+		if err := set(reflectx.FieldByIndexes(dest, path), s.row[i]); err != nil {
+			return fmt.Errorf("db: column %q: %w", s.columns[i], err)
+		}
+	}
 	return nil
+}
+
+// byTag finds fields as sqlx does.
+var byTag = reflectx.NewMapperFunc("db", strings.ToLower)
+
+// set is what database/sql does for the kinds of fields that rows here have.
+func set(to reflect.Value, v driver.Value) error {
+	if to.Kind() == reflect.Pointer {
+		if v == nil {
+			to.SetZero()
+			return nil
+		}
+		to.Set(reflect.New(to.Type().Elem()))
+		to = to.Elem()
+	}
+	switch v := v.(type) {
+	case int64:
+		switch {
+		case to.CanInt() && !to.OverflowInt(v):
+			to.SetInt(v)
+			return nil
+		case to.CanUint() && v >= 0 && !to.OverflowUint(uint64(v)):
+			to.SetUint(uint64(v))
+			return nil
+		case to.CanFloat():
+			to.SetFloat(float64(v))
+			return nil
+		case to.Kind() == reflect.Bool && (v == 0 || v == 1):
+			to.SetBool(v == 1)
+			return nil
+		}
+	case float64:
+		if to.CanFloat() {
+			to.SetFloat(v)
+			return nil
+		}
+	case bool:
+		if to.Kind() == reflect.Bool {
+			to.SetBool(v)
+			return nil
+		}
+	case string:
+		if to.Kind() == reflect.String {
+			to.SetString(v)
+			return nil
+		}
+	case []byte:
+		if to.Kind() == reflect.Slice && to.Type().Elem().Kind() == reflect.Uint8 {
+			to.SetBytes(v)
+			return nil
+		}
+	}
+	return fmt.Errorf("%T does not fit %s", v, to.Type())
 }
 
 func (c *liteConn) sel(dest any, query string, args []any) error {

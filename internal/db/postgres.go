@@ -133,7 +133,7 @@ func (r pgRunner) sel(dest any, query string, args []any) error {
 }
 
 func (r pgRunner) insert(into *Table, row []any) error {
-	_, err := r.exec(into.text(1), row)
+	_, err := r.exec(into.texts[0], row)
 	if IsUnique(err) {
 		return ErrAgain
 	}

@@ -64,6 +64,8 @@ func liteDSN(path string, readOnly bool) string {
 		"_busy_timeout": {"10000"},
 		"_txlock":       {"immediate"},
 		"_cache_size":   {"-64000"},
+		// A connection is used by one goroutine at a time: SQLite need not lock it at every call.
+		"_mutex": {"no"},
 	}
 	if readOnly {
 		q.Set("_query_only", "1")

@@ -81,7 +81,7 @@ const (
 func newWriter(d *DB, limit int, maxRun time.Duration) (*writer, error) {
 	w := &writer{db: d, limit: limit, maxRun: maxRun,
 		queue: make(chan *call, queueLimit), closed: make(chan struct{}), done: make(chan struct{})}
-	conn, err := openLiteConn(d.url)
+	conn, err := openLiteConn(d.url, false)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +248,7 @@ func (w *writer) again(g *group) bool {
 
 func (w *writer) begin() error {
 	if w.conn == nil {
-		conn, err := openLiteConn(w.db.url)
+		conn, err := openLiteConn(w.db.url, false)
 		if err != nil {
 			return err
 		}
@@ -368,6 +368,9 @@ func (w *writer) run(c *call, care bool) (err error) {
 	}()
 	if err := c.f(c.tx); err != nil {
 		return err
+	}
+	if c.tx.failed != nil {
+		return c.tx.failed
 	}
 	return overdue(c.ctx.Err())
 }

@@ -29,7 +29,8 @@ type Event struct {
 	Data       json.RawMessage
 }
 
-// New is an event to append. A zero OccurredAt means now; Data is any JSON-able value.
+// New is an event to append. A zero OccurredAt means now; Data is any JSON-able value, and one with a
+// method JSON() []byte is asked for it.
 type New struct {
 	Type       string
 	Subject    int64
@@ -67,7 +68,9 @@ func Append(tx *db.Tx, c *Chain, e New) error {
 	data := []byte("{}")
 	if e.Data != nil {
 		var err error
-		if data, err = json.Marshal(e.Data); err != nil {
+		if own, ok := e.Data.(interface{ JSON() []byte }); ok {
+			data = own.JSON()
+		} else if data, err = json.Marshal(e.Data); err != nil {
 			return fmt.Errorf("event %s: %w", e.Type, err)
 		}
 	}

@@ -91,7 +91,7 @@ func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then fu
 		out = Placed{}
 		if d.ExternalID != "" {
 			switch known, err := order.Peek(tx, merchant, d.ExternalID); {
-			case err == nil && known.RequestHash == d.Hash():
+			case err == nil && d.Asked(&known):
 				h.giveBack()
 				if out, err = b.placed(tx, known); err != nil {
 					return err
@@ -108,7 +108,8 @@ func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then fu
 		if wrong != nil {
 			return wrong
 		}
-		o := d.New(key, merchant, cell, tx.Now())
+		o := first
+		o.CreatedAt, o.UpdatedAt = tx.Now(), tx.Now()
 		if err := order.Note(tx, &o, "order.created", time.Time{}, order.Happened{}); err != nil {
 			return err
 		}

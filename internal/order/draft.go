@@ -2,10 +2,13 @@ package order
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -45,10 +48,22 @@ const (
 )
 
 var (
-	e164    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	locale  = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
-	country = regexp.MustCompile(`^[A-Z]{2}$`)
+	locale = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+	// Made once: a replacer builds a table of kilobytes at its first use.
+	punctuation = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "")
 )
+
+// e164 reports whether s is + and 7 to 15 digits, the first of them not 0.
+func e164(s string) bool {
+	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
+		return false
+	}
+	return strings.Trim(s[1:], "0123456789") == ""
+}
+
+func country(s string) bool {
+	return len(s) == 2 && 'A' <= s[0] && s[0] <= 'Z' && 'A' <= s[1] && s[1] <= 'Z'
+}
 
 // Normal fills the defaults in and brings the phone to its canonical form.
 func (d Draft) Normal() Draft {
@@ -58,7 +73,7 @@ func (d Draft) Normal() Draft {
 	if d.MinimumGrade == "" {
 		d.MinimumGrade = "D" // any drop-off counts when the merchant asks for no more
 	}
-	d.Recipient.Phone = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "").Replace(d.Recipient.Phone)
+	d.Recipient.Phone = punctuation.Replace(d.Recipient.Phone)
 	return d
 }
 
@@ -89,7 +104,9 @@ func (d Draft) Check(now time.Time, quote bool) error {
 		f.Add("/tags", "too-many", "at most %d tags", maxTags)
 	}
 	for i, t := range d.Tags {
-		text(&f, fmt.Sprintf("/tags/%d", i), t, 50)
+		if !plain(t, 50) {
+			text(&f, fmt.Sprintf("/tags/%d", i), t, 50)
+		}
 	}
 	if d.RadiusM < 0 || d.RadiusM > maxRadiusM {
 		f.Add("/radius_m", "out-of-range", "radius_m is 1 to %d metres", maxRadiusM)
@@ -103,8 +120,11 @@ func (d Draft) checkGoods(f *fault.Fields) {
 		f.Add("/items", "too-many", "at most %d items", maxItems)
 		return
 	}
-	seen := map[string]int{}
 	for i, it := range d.Items {
+		first := slices.IndexFunc(d.Items[:i], func(other Item) bool { return other.SKU == it.SKU })
+		if first < 0 && it.SKU != "" && plain(it.SKU, 64) && it.Quantity >= 1 && it.Quantity <= maxQuantity {
+			continue
+		}
 		p := fmt.Sprintf("/items/%d", i)
 		if it.SKU == "" {
 			f.Add(p+"/sku", "required", "an item needs its sku")
@@ -113,10 +133,9 @@ func (d Draft) checkGoods(f *fault.Fields) {
 		if it.Quantity < 1 || it.Quantity > maxQuantity {
 			f.Add(p+"/quantity", "out-of-range", "quantity is 1 to %d", maxQuantity)
 		}
-		if j, twice := seen[it.SKU]; twice && it.SKU != "" {
-			f.Add(p+"/sku", "duplicate", "the same sku stands in /items/%d: add the quantities", j)
+		if first >= 0 && it.SKU != "" {
+			f.Add(p+"/sku", "duplicate", "the same sku stands in /items/%d: add the quantities", first)
 		}
-		seen[it.SKU] = i
 	}
 	if len(d.Parcels) > maxParcels {
 		f.Add("/parcels", "too-many", "at most %d parcels", maxParcels)
@@ -140,9 +159,11 @@ func (d Draft) checkDropoff(f *fault.Fields) {
 	}
 	a := d.Address
 	for _, x := range []struct{ name, value string }{{"line1", a.Line1}, {"locality", a.Locality}, {"region", a.Region}, {"postal_code", a.PostalCode}} {
-		text(f, "/dropoff/address/"+x.name, x.value, 200)
+		if !plain(x.value, 200) {
+			text(f, "/dropoff/address/"+x.name, x.value, 200)
+		}
 	}
-	if a.Country != "" && !country.MatchString(a.Country) {
+	if a.Country != "" && !country(a.Country) {
 		f.Add("/dropoff/address/country", "invalid", "two capital letters of ISO 3166, like KE")
 	}
 }
@@ -152,7 +173,7 @@ func (d Draft) checkRecipient(f *fault.Fields) {
 		f.Add("/recipient/name", "required", "the recipient needs a name")
 	}
 	text(f, "/recipient/name", d.Recipient.Name, 200)
-	if !e164.MatchString(d.Recipient.Phone) {
+	if !e164(d.Recipient.Phone) {
 		f.Add("/recipient/phone", "not-e164", "a phone number is + and the country code, like +254712345678")
 	}
 	if d.Recipient.Locale != "" && !locale.MatchString(d.Recipient.Locale) {
@@ -186,8 +207,25 @@ func oneOf(f *fault.Fields, pointer, value string, options ...string) {
 	f.Add(pointer, "unknown-value", "one of %s", strings.Join(options, ", "))
 }
 
+// plain reports that s is short ASCII text without control characters, as nearly all are: what text
+// would find nothing wrong with, found out in one pass.
+func plain(s string, max int) bool {
+	if len(s) > max {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // text bounds a free text and keeps control characters out of logs, labels and terminals.
 func text(f *fault.Fields, pointer, s string, max int) {
+	if plain(s, max) {
+		return
+	}
 	if utf8.RuneCountInString(s) > max {
 		f.Add(pointer, "too-long", "at most %d characters", max)
 		return
@@ -204,11 +242,64 @@ func CheckText(pointer, s string, max int) error {
 	return f.Err()
 }
 
-// Hash tells two drafts apart by content: the same external_id with the same hash is a repeat.
-func (d Draft) Hash() string {
+// Asked reports whether o was made from a draft of the same content: then asking again with its
+// external_id is a repeat.
+func (d Draft) Asked(o *Order) bool {
+	return o.RequestHash == d.hash() || o.RequestHash == d.jsonHash()
+}
+
+// hash tells drafts apart by content. Every part goes in with its length, so that no two drafts spell
+// the same bytes.
+func (d *Draft) hash() string {
+	b := make([]byte, 0, 1024)
+	num := func(n int64) { b = binary.AppendVarint(b, n) }
+	str := func(s string) { num(int64(len(s))); b = append(b, s...) }
+	str(d.ExternalID)
+	num(int64(len(d.Items)))
+	for _, it := range d.Items {
+		str(it.SKU)
+		num(int64(it.Quantity))
+	}
+	num(int64(len(d.Parcels)))
+	for _, p := range d.Parcels {
+		num(int64(p.WeightG))
+	}
+	str(d.Recipient.Name)
+	str(d.Recipient.Phone)
+	str(d.Recipient.Locale)
+	num(int64(math.Float64bits(d.Dropoff.Lat)))
+	num(int64(math.Float64bits(d.Dropoff.Lng)))
+	for _, s := range [...]string{d.Address.Line1, d.Address.Locality, d.Address.Region, d.Address.PostalCode, d.Address.Country,
+		d.Instructions, d.Mode, d.Undeliver, d.MinimumGrade} {
+		str(s)
+	}
+	num(flag(d.PINRequired))
+	num(flag(d.Window != nil))
+	if d.Window != nil {
+		num(d.Window.From.UnixMilli())
+		num(d.Window.To.UnixMilli())
+	}
+	num(int64(len(d.Tags)))
+	for _, t := range d.Tags {
+		str(t)
+	}
+	num(int64(d.RadiusM))
+	sum := sha256.Sum256(b)
+	return "2:" + hex.EncodeToString(sum[:12])
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// jsonHash is what orders carry that were taken in before hash was.
+func (d Draft) jsonHash() string {
 	text, err := json.Marshal(d)
 	if err != nil { // a NaN location; Check has refused it
-		return ""
+		return "unknown"
 	}
 	h := sha256.Sum256(text)
 	return hex.EncodeToString(h[:12])
@@ -216,7 +307,11 @@ func (d Draft) Hash() string {
 
 // New makes the order a draft asks for; key and cell come from outside.
 func (d Draft) New(key, merchant int64, cell geo.Cell, now time.Time) Order {
-	return Order{Key: key, Merchant: merchant, ExternalID: d.ExternalID, RequestHash: d.Hash(), Status: Created,
+	hash := "" // repeats are known by their external_id
+	if d.ExternalID != "" {
+		hash = d.hash()
+	}
+	return Order{Key: key, Merchant: merchant, ExternalID: d.ExternalID, RequestHash: hash, Status: Created,
 		Dropoff: d.Dropoff, Cell: cell, Mode: d.Mode, Undeliver: d.Undeliver, MinimumGrade: d.MinimumGrade,
 		Recipient: d.Recipient, RadiusM: d.RadiusM, Window: d.Window,
 		Details: Details{Items: d.Items, Parcels: d.Parcels, Address: d.Address, Instructions: d.Instructions,

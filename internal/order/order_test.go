@@ -1,6 +1,10 @@
 package order_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -92,14 +96,53 @@ func TestALinkDiesAfterTheOrder(t *testing.T) {
 	}
 }
 
-func TestADraftsHashIsItsContent(t *testing.T) {
+// A repeat is known by everything the merchant said; each of the changes below makes another order.
+func TestAnotherDraftIsNoRepeat(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	a := order.Draft{ExternalID: "A", Items: []order.Item{{SKU: "x", Quantity: 1}}}
-	b := a
-	if a.Hash() != b.Hash() || a.Hash() == "" {
-		t.Error("equal drafts differ")
+	asked := a.New(1, 1, 0, now)
+	if again := a; !again.Asked(&asked) {
+		t.Error("the same draft is another order")
 	}
-	b.Items = []order.Item{{SKU: "x", Quantity: 2}}
-	if a.Hash() == b.Hash() {
-		t.Error("different drafts are alike")
+	changes := map[string]func(*order.Draft){
+		"ExternalID":   func(d *order.Draft) { d.ExternalID = "B" },
+		"Items":        func(d *order.Draft) { d.Items = []order.Item{{SKU: "x", Quantity: 2}} },
+		"Parcels":      func(d *order.Draft) { d.Parcels = []order.Parcel{{WeightG: 1}} },
+		"Recipient":    func(d *order.Draft) { d.Recipient.Name = "Amina" },
+		"Dropoff":      func(d *order.Draft) { d.Dropoff.Lng = 1e-9 },
+		"Address":      func(d *order.Draft) { d.Address.Region = "N" },
+		"Instructions": func(d *order.Draft) { d.Instructions = "N" },
+		"Mode":         func(d *order.Draft) { d.Mode = "N" },
+		"PINRequired":  func(d *order.Draft) { d.PINRequired = true },
+		"Window":       func(d *order.Draft) { d.Window = &order.Span{From: now, To: now.Add(time.Hour)} },
+		"Undeliver":    func(d *order.Draft) { d.Undeliver = "N" },
+		"MinimumGrade": func(d *order.Draft) { d.MinimumGrade = "N" },
+		"Tags":         func(d *order.Draft) { d.Tags = []string{"N"} },
+		"RadiusM":      func(d *order.Draft) { d.RadiusM = 1 },
+	}
+	seen := map[string]string{asked.RequestHash: "nothing"}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[order.Draft]()) {
+		change := changes[field.Name]
+		if change == nil {
+			t.Fatalf("nobody says whether another %s makes another order", field.Name)
+		}
+		b := a
+		change(&b)
+		o := b.New(1, 1, 0, now)
+		if b.Asked(&asked) || seen[o.RequestHash] != "" {
+			t.Errorf("a change of %s looks like a change of %s", field.Name, seen[o.RequestHash])
+		}
+		seen[o.RequestHash] = field.Name
+	}
+
+	// Orders taken in by earlier versions carry a hash of the draft's JSON.
+	text, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(text)
+	old := order.Order{RequestHash: hex.EncodeToString(sum[:12])}
+	if b := (order.Draft{ExternalID: "A"}); !a.Asked(&old) || b.Asked(&old) {
+		t.Error("an order of an earlier version is not known again")
 	}
 }

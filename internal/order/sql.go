@@ -1,7 +1,6 @@
 package order
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -67,10 +66,10 @@ func (r orderRow) order() (Order, error) {
 		t := fromMs(*r.EndedAt)
 		o.EndedAt = &t
 	}
-	if err := json.Unmarshal([]byte(r.Recipient), &o.Recipient); err != nil {
+	if err := o.Recipient.parse(r.Recipient); err != nil {
 		return o, fmt.Errorf("order %d: recipient: %w", r.Key, err)
 	}
-	if err := json.Unmarshal([]byte(r.Details), &o.Details); err != nil {
+	if err := o.Details.parse(r.Details); err != nil {
 		return o, fmt.Errorf("order %d: details: %w", r.Key, err)
 	}
 	return o, nil
@@ -160,14 +159,6 @@ var (
 
 // Insert writes a new order. When its external id is taken, the transaction is run again.
 func Insert(tx *db.Tx, o *Order) error {
-	recipient, err := json.Marshal(o.Recipient)
-	if err != nil {
-		return err
-	}
-	details, err := json.Marshal(o.Details)
-	if err != nil {
-		return err
-	}
 	var external *string
 	if o.ExternalID != "" {
 		external = &o.ExternalID
@@ -177,7 +168,7 @@ func Insert(tx *db.Tx, o *Order) error {
 	o.Version = 1
 	return tx.Insert(orders,
 		o.Key, o.Merchant, external, o.RequestHash, string(o.Status), o.Reason, o.CancelledBy, o.Dropoff.Lat, o.Dropoff.Lng,
-		int64(o.Cell), o.Mode, o.Undeliver, o.MinimumGrade, string(recipient), string(details), o.RadiusM, wf, wt, pf, pt,
+		int64(o.Cell), o.Mode, o.Undeliver, o.MinimumGrade, o.Recipient.json(), o.Details.json(), o.RadiusM, wf, wt, pf, pt,
 		o.Store, o.Assignment, o.DistanceM, o.Reroutes, o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries,
 		o.Chain.Last, o.Chain.Count, o.Version, o.CreatedAt.UnixMilli(), o.UpdatedAt.UnixMilli(), nil)
 }
@@ -189,10 +180,6 @@ func Insert(tx *db.Tx, o *Order) error {
 func Save(tx *db.Tx, o *Order) error {
 	if want, ok := tx.Context().Value(versionKey{}).(int64); ok && want != o.Version {
 		return fault.New(fault.Stale, "version-mismatch", "the order is at version %d: read it again", o.Version)
-	}
-	details, err := json.Marshal(o.Details)
-	if err != nil {
-		return err
 	}
 	pf, pt := o.Promise.ms()
 	var ended *int64
@@ -208,7 +195,7 @@ func Save(tx *db.Tx, o *Order) error {
 	n, err := tx.Exec(`UPDATE orders SET status = ?, status_reason = ?, cancelled_by = ?, mode = ?, details = ?, promise_from = ?, promise_to = ?,
 		store_key = ?, assignment_key = ?, distance_m = ?, reroutes = ?, attempts = ?, grade = ?, link_version = ?, code_tries = ?,
 		last_event = ?, event_count = ?, version = version + 1, updated_at = ?, ended_at = ? WHERE key = ? AND version = ?`,
-		string(o.Status), o.Reason, o.CancelledBy, o.Mode, string(details), pf, pt, o.Store, o.Assignment, o.DistanceM, o.Reroutes,
+		string(o.Status), o.Reason, o.CancelledBy, o.Mode, o.Details.json(), pf, pt, o.Store, o.Assignment, o.DistanceM, o.Reroutes,
 		o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries, o.Chain.Last, o.Chain.Count, o.UpdatedAt.UnixMilli(), ended,
 		o.Key, o.Version)
 	if err != nil {

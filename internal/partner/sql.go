@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unique"
 
 	"doorstep/geo"
 	"doorstep/internal/db"
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
+	"doorstep/internal/plainjson"
 )
 
 const storeColumns = `key, external_id, name, status, lat, lng, cell, address, phone, locale, time_zone, opening_hours,
@@ -47,8 +49,9 @@ type storeRow struct {
 // store fails on hours or a zone that cannot be read any more, for instance because this machine
 // lacks the time zones of the one that wrote them: guessing would send people to closed doors.
 func (r *storeRow) store() (Store, error) {
-	s := Store{Key: r.Key, Name: r.Name, Status: r.Status, Location: geo.Point{Lat: r.Lat, Lng: r.Lng}, Cell: geo.Cell(r.Cell),
-		Phone: r.Phone, Locale: r.Locale, TimeZone: r.TimeZone, OpeningHours: r.OpeningHours, ServiceRadiusM: r.ServiceRadiusM,
+	// Shared are the texts that most stores have in common: a network is kept in memory.
+	s := Store{Key: r.Key, Name: r.Name, Status: shared(r.Status), Location: geo.Point{Lat: r.Lat, Lng: r.Lng}, Cell: geo.Cell(r.Cell),
+		Phone: r.Phone, Locale: shared(r.Locale), TimeZone: shared(r.TimeZone), OpeningHours: shared(r.OpeningHours), ServiceRadiusM: r.ServiceRadiusM,
 		SlotMinutes: r.SlotMinutes, OrdersPerSlot: r.OrdersPerSlot, ShelfUnits: r.ShelfUnits, AutoAccept: r.AutoAccept,
 		OfferTimeoutS: r.OfferTimeoutS, Version: r.Version, Chain: event.Chain{Last: r.LastEvent, Count: r.Version},
 		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(), Removed: r.RemovedAt != nil}
@@ -61,7 +64,7 @@ func (r *storeRow) store() (Store, error) {
 	}
 	var err error
 	if r.Address != "{}" {
-		if err = json.Unmarshal([]byte(r.Address), &s.Address); err != nil {
+		if err = s.Address.parse(r.Address); err != nil {
 			return Store{}, fmt.Errorf("store %d: address: %w", r.Key, err)
 		}
 	}
@@ -72,6 +75,36 @@ func (r *storeRow) store() (Store, error) {
 		return Store{}, fmt.Errorf("store %d: %w", r.Key, err)
 	}
 	return s, nil
+}
+
+func shared(s string) string { return unique.Make(s).Value() }
+
+// parse reads an address as insertStore wrote it. By hand, because a network's stores are all read at
+// the start.
+func (a *Address) parse(text string) error {
+	r := plainjson.NewReader(text)
+	for name := r.Object(); name != ""; name = r.Next() {
+		v := r.String()
+		switch name {
+		case "line1":
+			a.Line1 = v
+		case "locality":
+			a.Locality = v
+		case "region":
+			a.Region = v
+		case "postal_code":
+			a.PostalCode = v
+		case "country":
+			a.Country = v
+		default:
+			r.GiveUp()
+		}
+	}
+	if r.Done() {
+		return nil
+	}
+	*a = Address{}
+	return json.Unmarshal([]byte(text), a)
 }
 
 func stores(rows []storeRow) ([]Store, error) {

@@ -20,7 +20,8 @@ import (
 const (
 	maxLines    = 10_000
 	maxLine     = 256 << 10
-	batchAtOnce = 128 // lines under way together: they share commits
+	batchAtOnce = 512  // lines of one batch under way together: they share commits
+	linesAtOnce = 8192 // lines of all batches: half of what may wait for the writer
 )
 
 type batchLine struct {
@@ -28,6 +29,18 @@ type batchLine struct {
 	Status  int             `json:"status"`
 	Order   json.RawMessage `json:"order,omitempty"`
 	Problem *problem        `json:"problem,omitempty"`
+}
+
+// write writes l and a newline. An order is JSON already: encoding/json would check and copy it again,
+// which took as long as making it.
+func (l *batchLine) write(w *bufio.Writer) error {
+	if l.Order == nil {
+		return json.NewEncoder(w).Encode(l)
+	}
+	_, _ = fmt.Fprintf(w, `{"index":%d,"status":%d,"order":`, l.Index, l.Status)
+	_, _ = w.Write(l.Order)
+	_, err := w.WriteString("}\n") // a bufio.Writer that has failed fails for ever
+	return err
 }
 
 // createOrders takes one order a line and answers one line each, in the order they came, as soon
@@ -66,7 +79,21 @@ func (k *call) createOrders() error {
 		})
 	}()
 
+	// Workers, because a goroutine for each line would grow its stack anew each time.
 	var wg sync.WaitGroup
+	type job struct {
+		index  int
+		line   []byte
+		answer chan<- batchLine
+	}
+	jobs, workers := make(chan job), 0
+	work := func() {
+		for j := range jobs {
+			k.lines <- struct{}{}
+			j.answer <- k.line(merchant, name, j.index, j.line)
+			<-k.lines
+		}
+	}
 	index := 0
 	for ; ctx.Err() == nil && in.Scan(); index++ {
 		if len(bytes.TrimSpace(in.Bytes())) == 0 {
@@ -79,9 +106,18 @@ func (k *call) createOrders() error {
 			index++
 			break
 		}
-		i, line := index, bytes.Clone(in.Bytes())
-		wg.Go(func() { answer <- k.line(merchant, name, i, line) })
+		j := job{index, bytes.Clone(in.Bytes()), answer}
+		select {
+		case jobs <- j:
+		default: // nobody is idle
+			if workers < batchAtOnce {
+				workers++
+				wg.Go(work)
+			}
+			jobs <- j
+		}
 	}
+	close(jobs)
 	if err := in.Err(); err != nil {
 		f := bodyError(err, maxUpload)
 		if errors.Is(err, bufio.ErrTooLong) {
@@ -114,14 +150,13 @@ func (p punctual) Write(b []byte) (int, error) {
 // writeLines writes the answers as they come, and calls gone once when the client takes no more.
 func writeLines(to io.Writer, answers <-chan chan batchLine, gone func()) error {
 	w := bufio.NewWriterSize(to, 64<<10)
-	enc := json.NewEncoder(w)
 	var failed error
 	for answer := range answers {
 		l := <-answer
 		if failed != nil {
 			continue // the client is gone; let the lines under way end
 		}
-		failed = enc.Encode(l)
+		failed = l.write(w)
 		if len(answers) == 0 && failed == nil {
 			failed = w.Flush()
 		}
@@ -148,7 +183,7 @@ func (k *call) line(merchant int64, name string, index int, data []byte) (out ba
 		}
 	}()
 	var in orderIn
-	if err := strictJSON(data, &in); err != nil {
+	if err := orderJSON(data, &in); err != nil {
 		return k.lineProblem(index, err)
 	}
 	one := *k // its own answer

@@ -47,11 +47,15 @@ type call struct {
 	header http.Header
 }
 
+// A request id is no secret: its random bits may be drawn 16 ids at a time.
+func init() { uuid.EnableRandPool() }
+
 // requestTimeout bounds what is not a stream or an upload.
 const requestTimeout = 30 * time.Second
 
 // serve is the one way every request goes: id, principal, repeat, handler, answer.
 func (s *Server) serve(r route) echo.HandlerFunc {
+	seen := &classes{metrics: s.metrics, method: r.method, path: r.path}
 	return func(c echo.Context) (err error) {
 		began := time.Now()
 		req := c.Request()
@@ -77,7 +81,7 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 				err = k.write(errors.New("panic"))
 			}
 			s.bodies.give(k.held)
-			s.metrics.observe(r, c.Response().Status, time.Since(began))
+			seen.observe(c.Response().Status, time.Since(began))
 		}()
 		return k.write(k.run())
 	}
@@ -103,6 +107,9 @@ func (k *call) readable() error {
 	text := func(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 	if !text(k.r.URL.Path) {
 		return noSuchPath
+	}
+	if k.r.URL.RawQuery == "" {
+		return nil
 	}
 	for name, values := range k.c.QueryParams() {
 		for _, v := range values {
@@ -284,6 +291,9 @@ func (k *call) decode(v any) error {
 		if kind, _, err := mime.ParseMediaType(t); err != nil || (kind != "application/json" && kind != "text/json" && !strings.HasSuffix(kind, "+json")) {
 			return fault.New(fault.Unsupported, "unsupported-media-type", "send application/json, not %q", t)
 		}
+	}
+	if in, ok := v.(*orderIn); ok {
+		return orderJSON(data, in)
 	}
 	return strictJSON(data, v)
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,25 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
+}
+
+// classes are one route's histograms by status class: looked up once, as three labels cost more than
+// the observation.
+type classes struct {
+	metrics      *metrics
+	method, path string
+	seen         [10]atomic.Pointer[prometheus.Observer]
+}
+
+func (c *classes) observe(status int, d time.Duration) {
+	class := status / 100 % len(c.seen)
+	o := c.seen[class].Load()
+	if o == nil {
+		made := c.metrics.requests.WithLabelValues(c.method, c.path, strconv.Itoa(class)+"xx")
+		o = &made
+		c.seen[class].Store(o)
+	}
+	(*o).Observe(d.Seconds())
 }
 
 func newMetrics(s *Server) *metrics {
@@ -37,10 +57,6 @@ func newMetrics(s *Server) *metrics {
 		counter("doorstep_write_cpu_seconds_total", "Processor time of the one writer: at 1 a second it is the bottleneck.", func() float64 { return s.DB.Stats().CPU.Seconds() }),
 		counter("doorstep_write_failed_total", "Changes that were refused or failed.", func() float64 { return float64(s.DB.Stats().Failed) }))
 	return m
-}
-
-func (m *metrics) observe(r route, status int, d time.Duration) {
-	m.requests.WithLabelValues(r.method, r.path, strconv.Itoa(status/100)+"xx").Observe(d.Seconds())
 }
 
 // Metrics serves Prometheus; give it an address of its own, it has no access control.

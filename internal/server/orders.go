@@ -235,7 +235,8 @@ func (k *call) replyOrder(status int, p match.Placed) error {
 		return err
 	}
 	k.etag(p.Order.Version)
-	return k.reply(status, w)
+	k.status, k.answer = status, w.json()
+	return nil
 }
 
 // merchant is whose orders a caller creates: its own, or the network's for an admin.
@@ -293,22 +294,36 @@ func (k *call) place(merchant int64, in *orderIn, r *repeat) (answer outcome, er
 		}
 		return outcome{}, err
 	}
-	_, err = k.Match.Place(k.ctx, merchant, d, func(tx *db.Tx, p match.Placed) error {
-		w, err := k.orderOut(p)
+	if r == nil {
+		// Nobody needs the answer inside the transaction: it is made here, beside the writer.
+		p, err := k.Match.Place(k.ctx, merchant, d, nil)
 		if err != nil {
-			return err
+			return outcome{}, err
 		}
-		answer = outcome{status: http.StatusOK, header: map[string]string{"ETag": etag(p.Order.Version)}}
-		if !p.Repeat {
-			answer.status, answer.header["Location"] = http.StatusCreated, "/v1/orders/"+w.ID
-		}
-		if answer.body, err = json.Marshal(w); err != nil || r == nil {
+		return k.placed(p)
+	}
+	_, err = k.Match.Place(k.ctx, merchant, d, func(tx *db.Tx, p match.Placed) error {
+		if answer, err = k.placed(p); err != nil {
 			return err
 		}
 		r.stored = true
 		return r.store(tx, answer)
 	})
 	return answer, err
+}
+
+// placed is the answer to an order that was taken in, now or before.
+func (k *call) placed(p match.Placed) (answer outcome, err error) {
+	w, err := k.orderOut(p)
+	if err != nil {
+		return outcome{}, err
+	}
+	answer = outcome{status: http.StatusOK, header: map[string]string{"ETag": etag(p.Order.Version)}}
+	if !p.Repeat {
+		answer.status, answer.header["Location"] = http.StatusCreated, "/v1/orders/"+w.ID
+	}
+	answer.body = w.json()
+	return answer, nil
 }
 
 // unsaid are the fields of more at places nothing was said about yet.

@@ -65,6 +65,7 @@ type walker struct {
 	d    *json.Decoder
 	stop int64  // offset of the value the decoder refused, -1: none
 	last string // pointer of the value being read
+	over bool   // the text broke off or is no JSON: d says so again and again
 }
 
 // value walks one value; it returns the first unknown field or the depth that is too great.
@@ -77,6 +78,7 @@ func (w *walker) value(t reflect.Type, at string, depth int) error {
 	}
 	tok, err := w.d.Token()
 	if err != nil {
+		w.over = true
 		return nil // explain says what the decoder said
 	}
 	switch tok {
@@ -88,7 +90,7 @@ func (w *walker) value(t reflect.Type, at string, depth int) error {
 			if err := w.value(et, at+"/"+strconv.Itoa(i), depth+1); err != nil {
 				return err
 			}
-			if w.stop >= 0 && w.d.InputOffset() >= w.stop {
+			if w.over || w.stop >= 0 && w.d.InputOffset() >= w.stop {
 				return nil
 			}
 		}
@@ -115,7 +117,7 @@ func (w *walker) object(t reflect.Type, at string, depth int) error {
 		if err := w.value(ft, here, depth+1); err != nil {
 			return err
 		}
-		if w.stop >= 0 && w.d.InputOffset() >= w.stop {
+		if w.over || w.stop >= 0 && w.d.InputOffset() >= w.stop {
 			return nil
 		}
 	}

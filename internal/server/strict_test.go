@@ -22,6 +22,8 @@ func TestBrokenJSONIsRefusedNamingThePlace(t *testing.T) {
 		`{"tags":["a"`:                                   "/tags/0 broken-json",
 		`{"dropoff":{"location":{"lat":NaN}}}`:           "/dropoff/location/lat broken-json",
 		`"text"`:                                         " wrong-type",
+		`{"items":[{"sku":"a"}{}]}`:                      "/items/1 broken-json",
+		`{"tags":["a"` + "\n" + `"b"]}`:                  "/tags/1 broken-json",
 		strings.Repeat(`{"dropoff":`, 80) + strings.Repeat(`}`, 80): "/dropoff/dropoff unknown-field",
 	} {
 		err := strictJSON([]byte(text), &orderIn{})

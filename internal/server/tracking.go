@@ -58,7 +58,9 @@ func (k *call) track(o order.Order) (t tracked, err error) {
 	if t.Placed, err = k.Match.Show(k.ctx, o); err != nil {
 		return t, err
 	}
-	t.attempts, err = k.Dropoff.Attempts(k.ctx, o.Key)
+	if o.Attempts > 0 {
+		t.attempts, err = k.Dropoff.Attempts(k.ctx, o.Key)
+	}
 	return t, err
 }
 
