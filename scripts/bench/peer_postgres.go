@@ -21,12 +21,13 @@ import (
 // postgresPeer is PostgreSQL with PostGIS.
 type postgresPeer struct {
 	postgis
-	w      *world
-	bin    string
-	dir    string
-	as     *syscall.Credential
-	server *server
-	conn   *pgx.Conn
+	settings string
+	w        *world
+	bin      string
+	dir      string
+	as       *syscall.Credential
+	server   *server
+	conn     *pgx.Conn
 }
 
 // postgis is one of the two ways to keep places in it.
@@ -36,10 +37,8 @@ type postgis struct {
 	where  func(*ask) []float64
 }
 
-// Nothing here outlives the run, so nothing need reach the disk. All data fit the shared buffers. Statements
-// are planned once. The planner does not know how near the first store that fits lies, and would fetch and
-// rank all of the radius: twice the work of following the index by distance, so it may neither sort nor
-// collect pages first.
+// Nothing here outlives the run, so nothing need reach the disk. All data fit the shared buffers. The planner
+// is as it comes: what people have who ask as the manual says.
 const postgresConf = `
 listen_addresses = ''
 unix_socket_directories = '%s'
@@ -51,6 +50,12 @@ max_wal_size = 4GB
 shared_buffers = 512MB
 maintenance_work_mem = 512MB
 autovacuum = off
+`
+
+// Guided, the planner does what somebody would teach it who has measured: statements are planned once, and
+// follow the index by distance. By itself it does not know how near the first store that fits lies, and may
+// fetch and rank all of the radius.
+const guidance = `
 max_parallel_workers_per_gather = 0
 plan_cache_mode = force_generic_plan
 enable_sort = off
@@ -59,15 +64,13 @@ enable_seqscan = off
 jit = off
 `
 
-func startGeometry(b *bench, dir string, w *world) (peer, error) {
-	return startPostgres(b, dir, w, geometry)
-}
-func startGeography(b *bench, dir string, w *world) (peer, error) {
-	return startPostgres(b, dir, w, geography)
+// startPostGIS starts one that keeps places in one of the two ways, with more lines of settings.
+func startPostGIS(kind postgis, settings string) func(*bench, string, *world) (peer, error) {
+	return func(b *bench, dir string, w *world) (peer, error) { return startPostgres(b, dir, w, kind, settings) }
 }
 
-func startPostgres(b *bench, dir string, w *world, kind postgis) (_ peer, err error) {
-	p := &postgresPeer{postgis: kind, w: w, dir: dir}
+func startPostgres(b *bench, dir string, w *world, kind postgis, settings string) (_ peer, err error) {
+	p := &postgresPeer{postgis: kind, w: w, dir: dir, settings: settings}
 	if p.bin, err = b.have(findPostgres, "postgresql-15", "postgresql-15-postgis-3"); err != nil {
 		return nil, err
 	}
@@ -121,7 +124,7 @@ func (p *postgresPeer) create() error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(conf, postgresConf, p.data())
+	_, err = fmt.Fprintf(conf, postgresConf+p.settings, p.data())
 	return errors.Join(err, conf.Close())
 }
 

@@ -57,8 +57,10 @@ var rivals = []rival{
 	{"tidwall/rtree Nearby", startNearby, 20_000, "P7", 5, 10},
 	{"tidwall/rtree with growing boxes", startBoxes, 20_000, "", 0, 0},
 	{"Redis GEOSEARCH + client filter", startRedis, 4_000, "P6-redis", 25, 60},
-	{"PostGIS geometry", startGeometry, 4_000, "P6-geometry", 25, 60},
-	{"PostGIS geography", startGeography, 2_000, "P6-geography", 60, 150},
+	{"PostGIS geometry", startPostGIS(geometry, ""), 4_000, "P6-geometry", 25, 60},
+	{"PostGIS geography", startPostGIS(geography, ""), 2_000, "P6-geography", 60, 150},
+	{"PostGIS geometry, its planner guided", startPostGIS(geometry, guidance), 4_000, "", 0, 0},
+	{"PostGIS geography, its planner guided", startPostGIS(geography, guidance), 2_000, "", 0, 0},
 	{"SQLite R*Tree with growing boxes", startSQLite, 4_000, "", 0, 0},
 }
 
