@@ -30,7 +30,7 @@ type Event struct {
 }
 
 // New is an event to append. A zero OccurredAt means now; Data is any JSON-able value, and one with a
-// method JSON() []byte is asked for it.
+// method JSON() string is asked for it.
 type New struct {
 	Type       string
 	Subject    int64
@@ -65,14 +65,15 @@ func Actor(ctx context.Context) string {
 // Append writes e to the log and moves the subject's chain on; the caller stores the chain with
 // the subject, in the same transaction.
 func Append(tx *db.Tx, c *Chain, e New) error {
-	data := []byte("{}")
-	if e.Data != nil {
-		var err error
-		if own, ok := e.Data.(interface{ JSON() []byte }); ok {
-			data = own.JSON()
-		} else if data, err = json.Marshal(e.Data); err != nil {
+	data := "{}"
+	if own, ok := e.Data.(interface{ JSON() string }); ok {
+		data = own.JSON()
+	} else if e.Data != nil {
+		text, err := json.Marshal(e.Data)
+		if err != nil {
 			return fmt.Errorf("event %s: %w", e.Type, err)
 		}
+		data = string(text)
 	}
 	occurred := tx.Now()
 	if !e.OccurredAt.IsZero() {
@@ -80,7 +81,7 @@ func Append(tx *db.Tx, c *Chain, e New) error {
 	}
 	seq := tx.NewKey()
 	err := tx.Insert(log, seq, c.Last, c.Count+1, e.Type, e.Subject, e.Merchant, e.Store, Actor(tx.Context()),
-		occurred.UnixMilli(), tx.Now().UnixMilli(), string(data))
+		occurred.UnixMilli(), tx.Now().UnixMilli(), data)
 	if err != nil {
 		return err
 	}

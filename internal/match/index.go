@@ -92,6 +92,9 @@ func (x *Live) Put(s *partner.Store) error {
 
 // Fill puts about n stores into an index that has none, far quicker than Put does: each shows them
 // to put one after the other, and stops at its first error. After an error the index is of no use.
+//
+// Questions are quicker when neighbours are shown together, as what is read of them then lies together:
+// with 600,000 stores 3.7 us after as many Put, 3.1 after Fill, 2.8 after Fill by place.
 func (x *Live) Fill(n int, each func(put func(*partner.Store) error) error) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -41,7 +41,7 @@ func (b *Book) loadStores(ctx context.Context) error {
 		return err
 	}
 	all := func(put func(*partner.Store) error) error {
-		return b.stores.Each(ctx, func(s partner.Store) error { return put(&s) })
+		return b.stores.EachByPlace(ctx, func(s partner.Store) error { return put(&s) })
 	}
 	if b.index.Len() > 0 { // somebody was quicker
 		return all(b.news)

@@ -1,6 +1,7 @@
 package match_test
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -89,11 +90,24 @@ func (c *crowd) shelf() []partner.StockLine {
 
 // fill puts n stores with shelves into live; each has two hours of its day sold out.
 func (c *crowd) fill(live *match.Live, n int) {
-	for key := range int64(n) {
-		s := c.store(key + 1)
-		if err := live.Put(&s); err != nil {
-			panic(err)
+	stores := make([]partner.Store, n)
+	for i := range stores {
+		stores[i] = c.store(int64(i + 1))
+	}
+	// By place, as a book loads them.
+	slices.SortFunc(stores, func(a, b partner.Store) int { return cmp.Compare(a.Cell, b.Cell) })
+	if err := live.Fill(n, func(put func(*partner.Store) error) error {
+		for i := range stores {
+			if err := put(&stores[i]); err != nil {
+				return err
+			}
 		}
+		return nil
+	}); err != nil {
+		panic(err)
+	}
+	for i := range stores {
+		s := &stores[i]
 		live.SetStock(s.Key, c.shelf())
 		for range 2 {
 			live.SetUsed(s.Key, s.SlotAt(c.began.Add(time.Duration(c.rng.IntN(24))*time.Hour)), s.OrdersPerSlot)

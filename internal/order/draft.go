@@ -311,10 +311,12 @@ func (d Draft) New(key, merchant int64, cell geo.Cell, now time.Time) Order {
 	if d.ExternalID != "" {
 		hash = d.hash()
 	}
-	return Order{Key: key, Merchant: merchant, ExternalID: d.ExternalID, RequestHash: hash, Status: Created,
+	o := Order{Key: key, Merchant: merchant, ExternalID: d.ExternalID, RequestHash: hash, Status: Created,
 		Dropoff: d.Dropoff, Cell: cell, Mode: d.Mode, Undeliver: d.Undeliver, MinimumGrade: d.MinimumGrade,
 		Recipient: d.Recipient, RadiusM: d.RadiusM, Window: d.Window,
 		Details: Details{Items: d.Items, Parcels: d.Parcels, Address: d.Address, Instructions: d.Instructions,
 			PINRequired: d.PINRequired, Tags: d.Tags},
 		CreatedAt: now, UpdatedAt: now}
+	o.packed.recipient, o.packed.details = o.Recipient.json(), o.Details.json()
+	return o
 }

@@ -20,7 +20,7 @@ func (p *Recipient) json() string {
 }
 
 // JSON is what an event keeps of h.
-func (h Happened) JSON() []byte {
+func (h Happened) JSON() string {
 	w := plainjson.Writer{Buf: make([]byte, 0, 160)}
 	w.Object("")
 	w.String("status", string(h.Status))
@@ -32,7 +32,7 @@ func (h Happened) JSON() []byte {
 	}
 	w.NonEmpty("evidence_grade", h.Grade)
 	w.EndObject()
-	return w.Buf
+	return string(w.Buf)
 }
 
 func (p *Recipient) parse(text string) error {

@@ -27,7 +27,7 @@ func TestWhatAnOrderCarriesSurvivesItsRow(t *testing.T) {
 			}
 		}
 		h := Happened{Status(str("status")), str("store"), str("assignment"), str("reason"), rapid.Int().Draw(t, "attempt"), str("grade")}
-		same(string(h.JSON()), h)
+		same(h.JSON(), h)
 		same(who.json(), who)
 		same(what.json(), what)
 		var whoBack Recipient

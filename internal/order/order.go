@@ -181,6 +181,8 @@ type Order struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	EndedAt      *time.Time
+
+	packed struct{ recipient, details string } // of a new order: as JSON, made before the writer is needed
 }
 
 // PromiseAt is what the customer would be promised if a store were found at now: the window, as

@@ -166,9 +166,12 @@ func Insert(tx *db.Tx, o *Order) error {
 	wf, wt := o.Window.ms()
 	pf, pt := o.Promise.ms()
 	o.Version = 1
+	if o.packed.recipient == "" { // Draft.New did not make it
+		o.packed.recipient, o.packed.details = o.Recipient.json(), o.Details.json()
+	}
 	return tx.Insert(orders,
 		o.Key, o.Merchant, external, o.RequestHash, string(o.Status), o.Reason, o.CancelledBy, o.Dropoff.Lat, o.Dropoff.Lng,
-		int64(o.Cell), o.Mode, o.Undeliver, o.MinimumGrade, o.Recipient.json(), o.Details.json(), o.RadiusM, wf, wt, pf, pt,
+		int64(o.Cell), o.Mode, o.Undeliver, o.MinimumGrade, o.packed.recipient, o.packed.details, o.RadiusM, wf, wt, pf, pt,
 		o.Store, o.Assignment, o.DistanceM, o.Reroutes, o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries,
 		o.Chain.Last, o.Chain.Count, o.Version, o.CreatedAt.UnixMilli(), o.UpdatedAt.UnixMilli(), nil)
 }

@@ -188,13 +188,22 @@ func (b *Book) List(ctx context.Context, f Filter) (list []Store, more bool, err
 // Each calls f for every present store by key, without holding them all, and stops at its first
 // error.
 func (b *Book) Each(ctx context.Context, f func(Store) error) error {
+	return b.each(ctx, f, `key`)
+}
+
+// EachByPlace is Each, but neighbours come together.
+func (b *Book) EachByPlace(ctx context.Context, f func(Store) error) error {
+	return b.each(ctx, f, `cell, key`)
+}
+
+func (b *Book) each(ctx context.Context, f func(Store) error, order string) error {
 	return db.Each(ctx, b.db, func(r storeRow) error {
 		s, err := r.store()
 		if err != nil {
 			return err
 		}
 		return f(s)
-	}, `SELECT `+storeColumns+` FROM store WHERE removed_at IS NULL ORDER BY key`)
+	}, `SELECT `+storeColumns+` FROM store WHERE removed_at IS NULL ORDER BY `+order)
 }
 
 // ChangedSince is up to limit stores, removed ones too, whose last change is later in the event log

@@ -20,7 +20,7 @@ import (
 const (
 	maxLines    = 10_000
 	maxLine     = 256 << 10
-	batchAtOnce = 512  // lines of one batch under way together: they share commits
+	batchAtOnce = 1024 // lines of one batch under way together: they share commits
 	linesAtOnce = 8192 // lines of all batches: half of what may wait for the writer
 )
 

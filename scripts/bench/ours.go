@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"doorstep/internal/match"
 	"doorstep/internal/order"
@@ -18,10 +20,8 @@ func sku(i int) string { return fmt.Sprintf("sku-%03d", i) }
 
 func newOurs(w *world) (*ours, error) {
 	o := &ours{live: match.NewLive()}
-	for i := range w.shops {
-		if err := o.put(w, i); err != nil {
-			return nil, err
-		}
+	if err := o.fill(w); err != nil {
+		return nil, err
 	}
 	for i := range w.asks {
 		a := &w.asks[i]
@@ -34,20 +34,42 @@ func newOurs(w *world) (*ours, error) {
 	return o, nil
 }
 
-func (o *ours) put(w *world, i int) error {
-	shop, radius := &w.shops[i], serviceM
-	name := fmt.Sprintf("Store %d", i)
-	s, err := partner.Decide(partner.Input{
-		Name: &name, Lat: &shop.at.Lat, Lng: &shop.at.Lng, TimeZone: &w.zone, OpeningHours: &shop.hours,
-		ServiceRadiusM: &radius, OrdersPerSlot: &shop.capacity,
-	}, partner.StandardDefaults())
+// fill loads the stores as the server does at its start: by place, then what they have left.
+func (o *ours) fill(w *world) error {
+	stores := make([]partner.Store, len(w.shops))
+	for i := range w.shops {
+		shop, radius, name := &w.shops[i], serviceM, fmt.Sprintf("Store %d", i)
+		s, err := partner.Decide(partner.Input{
+			Name: &name, Lat: &shop.at.Lat, Lng: &shop.at.Lng, TimeZone: &w.zone, OpeningHours: &shop.hours,
+			ServiceRadiusM: &radius, OrdersPerSlot: &shop.capacity,
+		}, partner.StandardDefaults())
+		if err != nil {
+			return err
+		}
+		stores[i] = s
+		stores[i].Key = int64(i)
+	}
+	slices.SortFunc(stores, func(a, b partner.Store) int { return cmp.Compare(a.Cell, b.Cell) })
+	err := o.live.Fill(len(stores), func(put func(*partner.Store) error) error {
+		for i := range stores {
+			if err := put(&stores[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	s.Key = int64(i)
-	if err := o.live.Put(&s); err != nil {
-		return err
+	for i := range stores {
+		o.stock(w, &stores[i])
 	}
+	return nil
+}
+
+func (o *ours) stock(w *world, s *partner.Store) {
+	i := int(s.Key)
+	shop := &w.shops[i]
 	var lines []partner.StockLine
 	for k := range skuKinds {
 		if shop.skus.has(k) {
@@ -58,7 +80,6 @@ func (o *ours) put(w *world, i int) error {
 	for k, used := range shop.used {
 		o.live.SetUsed(s.Key, s.SlotAt(w.begin(k)), used)
 	}
-	return nil
 }
 
 // nearest asks question i of the world.
