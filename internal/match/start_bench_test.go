@@ -26,7 +26,7 @@ func BenchmarkStart(b *testing.B) {
 		_, err := tx.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
 			INSERT INTO store SELECT key + i, NULL, name || i, status, lat + (i % 977) * 0.01, lng + (i % 613) * 0.01, cell, address, phone,
 				locale, time_zone, opening_hours, service_radius_m, slot_minutes, orders_per_slot, shelf_units, auto_accept, offer_timeout_s,
-				paused_until, version, last_event, created_at, updated_at, removed_at FROM store, n`, manyStores-1)
+				paused_until, version, last_event, created_at, updated_at, removed_at, key + i FROM store, n`, manyStores-1)
 		return err
 	})
 	if err != nil {

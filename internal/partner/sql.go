@@ -233,12 +233,12 @@ func insertStore(tx *db.Tx, s *Store) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := tx.Exec(`INSERT INTO store (`+storeColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)
+	n, err := tx.Exec(`INSERT INTO store (`+storeColumns+`, claim_key)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)
 		ON CONFLICT (external_id) WHERE removed_at IS NULL AND external_id IS NOT NULL DO NOTHING`,
 		s.Key, nullable(s.ExternalID), s.Name, s.Status, s.Location.Lat, s.Location.Lng, int64(s.Cell), string(address), s.Phone,
 		s.Locale, s.TimeZone, s.OpeningHours, s.ServiceRadiusM, s.SlotMinutes, s.OrdersPerSlot, s.ShelfUnits, s.AutoAccept,
-		s.OfferTimeoutS, millis(s.PausedUntil), s.Version, s.Chain.Last, s.CreatedAt.UnixMilli(), s.UpdatedAt.UnixMilli())
+		s.OfferTimeoutS, millis(s.PausedUntil), s.Version, s.Chain.Last, s.CreatedAt.UnixMilli(), s.UpdatedAt.UnixMilli(), s.Key)
 	return n == 1, err
 }
 

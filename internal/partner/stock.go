@@ -210,13 +210,14 @@ func checkShelf(units int, lines []StockLine, counts []Count) error {
 
 // ClaimSlot takes one unit of the store's slot that begins at slot (see Store.SlotAt). ok is false
 // when none is left, or when the store takes no orders any more: the row decides and not what the
-// caller knows of it, which another process may have changed.
+// caller knows of it, which another process may have changed. By claim_key: the index of that name has
+// all that is asked, so the row itself, which is seldom in the cache, need not be read.
 func ClaimSlot(tx *db.Tx, storeKey int64, slot time.Time) (ok bool, err error) {
 	n, err := tx.Exec(`INSERT INTO slot_use (store_key, slot, used)
-		SELECT s.key, CAST(? AS BIGINT), 1 FROM store s WHERE s.key = ? AND s.orders_per_slot > 0 AND s.removed_at IS NULL
+		SELECT s.claim_key, CAST(? AS BIGINT), 1 FROM store s WHERE s.claim_key = ? AND s.orders_per_slot > 0 AND s.removed_at IS NULL
 			AND (s.status = 'active' OR s.status = 'paused' AND s.paused_until IS NOT NULL AND s.paused_until <= ?)
 		ON CONFLICT (store_key, slot) DO UPDATE SET used = slot_use.used + 1
-			WHERE slot_use.used < (SELECT orders_per_slot FROM store WHERE key = excluded.store_key)`,
+			WHERE slot_use.used < (SELECT orders_per_slot FROM store WHERE claim_key = excluded.store_key)`,
 		slot.UnixMilli(), storeKey, tx.Now().UnixMilli())
 	return n == 1, err
 }
