@@ -31,7 +31,6 @@ type crowd struct {
 	towns  []geo.Point
 	spread []float64
 	began  time.Time // the day's midnight
-	stores []partner.Store
 }
 
 func newCrowd(seed uint64, towns int) *crowd {
