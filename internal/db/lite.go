@@ -208,14 +208,7 @@ func (c *liteConn) run(s *liteStmt, args []driver.NamedValue) error {
 // get reads one row, by the same rules as sqlx: a struct by its db tags, anything else as the one
 // column.
 func (c *liteConn) get(dest any, query string, args []any) error {
-	s, err := c.stmt(query)
-	if err != nil {
-		return err
-	}
-	if err := s.bind(args); err != nil {
-		return err
-	}
-	rows, err := s.query()
+	s, rows, err := c.query(query, args)
 	if err != nil {
 		return err
 	}
@@ -230,14 +223,7 @@ func (c *liteConn) get(dest any, query string, args []any) error {
 
 // each reads all rows into dest, one after the other, and calls f behind each.
 func (c *liteConn) each(ctx context.Context, dest reflect.Value, f func() error, query string, args []any) error {
-	s, err := c.stmt(query)
-	if err != nil {
-		return err
-	}
-	if err := s.bind(args); err != nil {
-		return err
-	}
-	rows, err := s.query()
+	s, rows, err := c.query(query, args)
 	if err != nil {
 		return err
 	}
@@ -257,14 +243,24 @@ func (c *liteConn) each(ctx context.Context, dest reflect.Value, f func() error,
 	}
 }
 
-// query starts the bound statement.
-func (s *liteStmt) query() (driver.Rows, error) {
+// query starts a statement; its rows are read into s.row.
+func (c *liteConn) query(query string, args []any) (*liteStmt, driver.Rows, error) {
+	s, err := c.stmt(query)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.bind(args); err != nil {
+		return nil, nil, err
+	}
 	rows, err := s.QueryContext(context.Background(), s.args)
-	if err == nil && s.row == nil {
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.row == nil {
 		s.columns = rows.Columns()
 		s.row = make([]driver.Value, len(s.columns))
 	}
-	return rows, err
+	return s, rows, nil
 }
 
 // scan puts the row that was read into dest.
