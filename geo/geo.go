@@ -23,7 +23,6 @@ import (
 // 0.1 km2, of resolution 7 about 5 km2.
 const (
 	MatchRes  = 9 // what orders and stores carry
-	IndexRes  = 7 // how the live index groups stores
 	DemandRes = 7 // what demand is counted by
 )
 

@@ -242,11 +242,11 @@ func TestWhatIsNoCellHasNoPlace(t *testing.T) {
 }
 
 func TestADiskGrowsRingByRing(t *testing.T) {
-	pentagons, err := h3.Pentagons(geo.IndexRes)
+	pentagons, err := h3.Pentagons(geo.DemandRes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokyo, err := geo.CellOf(geo.Point{Lat: 35.68, Lng: 139.77}, geo.IndexRes)
+	tokyo, err := geo.CellOf(geo.Point{Lat: 35.68, Lng: 139.77}, geo.DemandRes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -205,7 +205,7 @@ func checkFiles(c *config) finding {
 		return finding{watch, "open files", err.Error(), ""}
 	}
 	if need := uint64(c.MaxStreams) + 500; l.Cur < need {
-		return finding{watch, "open files", fmt.Sprintf("at most %d, while %d streams may be open", l.Cur, c.MaxStreams),
+		return finding{watch, "open files", fmt.Sprintf("at most %d: too few for %d streams, so the server allows fewer", l.Cur, c.MaxStreams),
 			fmt.Sprintf("raise it (ulimit -n %d) or lower --max-streams", need)}
 	}
 	return finding{healthy, "open files", fmt.Sprintf("at most %d", l.Cur), ""}

@@ -172,7 +172,7 @@ func somewhere(rng *rand.Rand, stores []placed) geo.Point {
 // onAnEdge returns a point of the boundary of the index cell around p, between
 // two corners or on one.
 func onAnEdge(rng *rand.Rand, p geo.Point) geo.Point {
-	cell, err := geo.CellOf(p, geo.IndexRes)
+	cell, err := geo.CellOf(p, geo.DemandRes)
 	if err != nil {
 		panic(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 const (
 	reachM   = 10_000 // how far away goods still help: about what a runner covers
-	rings    = 6      // of cells of resolution geo.IndexRes reach that far
+	rings    = 6      // of cells of resolution geo.DemandRes reach that far
 	maxAsked = 8      // stores that one shortfall is split over
 	maxSeen  = 200    // stores that are looked at
 )
@@ -36,7 +36,7 @@ type town struct {
 
 func newTown(stores *partner.Book) *town { return &town{stores: stores, cells: map[geo.Cell][]shop{}} }
 
-// active are the active stores in a cell of resolution geo.IndexRes.
+// active are the active stores in a cell of resolution geo.DemandRes.
 func (w *town) active(ctx context.Context, cell geo.Cell) ([]shop, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,7 +78,7 @@ func (b *Book) neighbours(ctx context.Context, w *town, t *Task) ([]neighbour, e
 	if err != nil {
 		return nil, err
 	}
-	center, err := geo.Parent(home.Cell, geo.IndexRes)
+	center, err := geo.Parent(home.Cell, geo.DemandRes)
 	if err != nil {
 		return nil, err
 	}

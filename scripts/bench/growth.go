@@ -36,6 +36,7 @@ func (b *bench) moreStores() error {
 	last := len(sizes) - 1
 	b.report(goal{ID: "P8", Value: costs[0][last] / costs[0][0], Floor: 1.3, Goal: 1.1, Less: true,
 		What: fmt.Sprintf("CPU of the server for an order with %d stores / with %d", sizes[last], sizes[0]), Notes: costNotes("cpu_us", sizes, costs[0])})
+	b.info("P8 CPU of the server for an order, with %d stores: %.0f us", sizes, costs[0])
 	return nil
 }
 
@@ -73,6 +74,7 @@ func (b *bench) moreOrders() error {
 	maps.Copy(notes, costNotes("cpu_us_in_no_order", pasts, costs[1]))
 	b.report(goal{ID: "P9", Value: costs[0][last] / costs[0][0], Floor: 1.4, Goal: 1.1, Less: true,
 		What: fmt.Sprintf("CPU of the server for an order with %d orders in the database / with none", pasts[last]), Notes: notes})
+	b.info("P9 CPU of the server for an order, behind %d others: %.0f us", pasts, costs[0])
 	b.info("P9 with external ids in no order among the old ones: %.2f", costs[1][last]/costs[1][0])
 	return nil
 }
