@@ -78,6 +78,7 @@ var homes = map[string][]string{
 	"golang.org/x/image":             {"internal/dropoff"},
 	"golang.org/x/time":              {"internal/server"},
 	"golang.org/x/sys":               {"internal/db", "cmd/doorstep"},
+	"github.com/SherClockHolmes":     {"internal/notify"},
 	"github.com/getkin/kin-openapi":  {"tests"},
 	"github.com/google/go-cmp":       {"tests"},
 	"pgregory.net/rapid":             {"tests"},

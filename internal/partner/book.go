@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -287,6 +288,10 @@ func externalIDTaken(external string) error {
 // New capacity or hours count for orders to come. Units already used stay in their slots, so after
 // a change of slot_minutes or time_zone the first slots may be busier than their length suggests,
 // but none ever holds more than its orders_per_slot.
+//
+// A shelf is not made smaller than the units that the store has promised to campaigns: 409
+// shelf-promised. What it was asked and has not answered yet it may answer with less, and what is
+// only planned shrinks with the next plan.
 func (b *Book) Update(ctx context.Context, key int64, p Patch, ifVersion *int64) (Store, error) {
 	return b.change(ctx, key, ifVersion, func(tx *db.Tx, old Store) (decision, error) {
 		return decideUpdate(tx, old, p)
@@ -308,6 +313,17 @@ func decideUpdate(q db.Queryer, old Store, p Patch) (decision, error) {
 			return decision{}, externalIDTaken(s.ExternalID)
 		case fault.KindOf(err) != fault.NotFound:
 			return decision{}, err
+		}
+	}
+	if s.ShelfUnits > 0 && (s.ShelfUnits < old.ShelfUnits || old.ShelfUnits == 0) {
+		promised, err := promisedUnits(q, old.Key)
+		if err != nil {
+			return decision{}, err
+		}
+		if s.ShelfUnits < promised {
+			e := fault.Refused("shelf-promised", []string{"acknowledge"}, "the store has promised to have %d units ready: keep room for them, or answer its tasks anew first", promised)
+			e.Fields = []fault.Field{{Pointer: "/shelf_units", Code: "promised-units", Detail: strconv.Itoa(promised)}}
+			return decision{}, e
 		}
 	}
 	return decision{s, "store.updated", map[string]any{"fields": fields}}, nil

@@ -456,6 +456,7 @@ var columns = []column{
 	{"locale", nil, "/locale", text(func(in *Input) **string { return &in.Locale }, func(d *Defaults) string { return d.Locale })},
 	{"time_zone", []string{"timezone"}, "/time_zone", text(func(in *Input) **string { return &in.TimeZone }, func(d *Defaults) string { return d.TimeZone })},
 	{"opening_hours", []string{"hours"}, "/opening_hours", text(func(in *Input) **string { return &in.OpeningHours }, func(d *Defaults) string { return d.OpeningHours })},
+	{"quiet_hours", nil, "/quiet_hours", text(func(in *Input) **string { return &in.QuietHours }, func(d *Defaults) string { return d.QuietHours })},
 	{"service_radius_m", nil, "/service_radius_m", whole(func(in *Input) **int { return &in.ServiceRadiusM }, func(d *Defaults) int { return d.ServiceRadiusM })},
 	{"slot_minutes", nil, "/capacity/slot_minutes", whole(func(in *Input) **int { return &in.SlotMinutes }, func(d *Defaults) int { return d.SlotMinutes })},
 	{"orders_per_slot", nil, "/capacity/orders_per_slot", whole(func(in *Input) **int { return &in.OrdersPerSlot }, func(d *Defaults) int { return d.OrdersPerSlot })},
@@ -583,6 +584,7 @@ type inputJSON struct {
 	Locale         *string `json:"locale"`
 	TimeZone       *string `json:"time_zone"`
 	OpeningHours   *string `json:"opening_hours"`
+	QuietHours     *string `json:"quiet_hours"`
 	ServiceRadiusM *int    `json:"service_radius_m"`
 	Capacity       struct {
 		SlotMinutes   *int `json:"slot_minutes"`
@@ -619,7 +621,7 @@ func ParseInput(data []byte) (Input, error) {
 	return Input{ExternalID: w.ExternalID, Name: w.Name, Status: w.Status, Lat: w.Location.Lat, Lng: w.Location.Lng,
 		Line1: w.Address.Line1, Locality: w.Address.Locality, Region: w.Address.Region, PostalCode: w.Address.PostalCode,
 		Country: w.Address.Country, Phone: w.Phone, Locale: w.Locale, TimeZone: w.TimeZone, OpeningHours: w.OpeningHours,
-		ServiceRadiusM: w.ServiceRadiusM, SlotMinutes: w.Capacity.SlotMinutes, OrdersPerSlot: w.Capacity.OrdersPerSlot,
+		QuietHours: w.QuietHours, ServiceRadiusM: w.ServiceRadiusM, SlotMinutes: w.Capacity.SlotMinutes, OrdersPerSlot: w.Capacity.OrdersPerSlot,
 		ShelfUnits: w.ShelfUnits, AutoAccept: w.AutoAccept, OfferTimeoutS: w.OfferTimeoutS}, nil
 }
 

@@ -19,7 +19,7 @@ const maxExternalID = 128
 // tidy brings what people write in several ways into one.
 func (s *Store) tidy() {
 	for _, text := range []*string{&s.ExternalID, &s.Name, &s.Address.Line1, &s.Address.Locality, &s.Address.Region,
-		&s.Address.PostalCode, &s.Address.Country, &s.Phone, &s.Locale, &s.TimeZone, &s.OpeningHours} {
+		&s.Address.PostalCode, &s.Address.Country, &s.Phone, &s.Locale, &s.TimeZone, &s.OpeningHours, &s.QuietHours} {
 		*text = strings.TrimSpace(*text)
 	}
 	// A spreadsheet breaks long names and addresses into lines; they are one line here.
@@ -84,6 +84,7 @@ func (s *Store) check() fault.Fields {
 	}
 	located := checkLocation(&f, s.Location)
 	s.checkHours(&f)
+	s.checkQuiet(&f)
 	s.checkZone(&f, located)
 	return f
 }

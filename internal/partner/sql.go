@@ -17,7 +17,7 @@ import (
 
 const storeColumns = `key, external_id, name, status, lat, lng, cell, address, phone, locale, time_zone, opening_hours,
 	service_radius_m, slot_minutes, orders_per_slot, shelf_units, auto_accept, offer_timeout_s, paused_until,
-	version, last_event, created_at, updated_at, removed_at`
+	version, last_event, created_at, updated_at, removed_at, quiet_hours`
 
 type storeRow struct {
 	Key            int64
@@ -44,6 +44,7 @@ type storeRow struct {
 	CreatedAt      int64  `db:"created_at"`
 	UpdatedAt      int64  `db:"updated_at"`
 	RemovedAt      *int64 `db:"removed_at"`
+	QuietHours     string `db:"quiet_hours"`
 }
 
 // store fails on hours or a zone that cannot be read any more, for instance because this machine
@@ -51,7 +52,7 @@ type storeRow struct {
 func (r *storeRow) store() (Store, error) {
 	// Shared are the texts that most stores have in common: a network is kept in memory.
 	s := Store{Key: r.Key, Name: r.Name, Status: shared(r.Status), Location: geo.Point{Lat: r.Lat, Lng: r.Lng}, Cell: geo.Cell(r.Cell),
-		Phone: r.Phone, Locale: shared(r.Locale), TimeZone: shared(r.TimeZone), OpeningHours: shared(r.OpeningHours), ServiceRadiusM: r.ServiceRadiusM,
+		Phone: r.Phone, Locale: shared(r.Locale), TimeZone: shared(r.TimeZone), OpeningHours: shared(r.OpeningHours), QuietHours: shared(r.QuietHours), ServiceRadiusM: r.ServiceRadiusM,
 		SlotMinutes: r.SlotMinutes, OrdersPerSlot: r.OrdersPerSlot, ShelfUnits: r.ShelfUnits, AutoAccept: r.AutoAccept,
 		OfferTimeoutS: r.OfferTimeoutS, Version: r.Version, Chain: event.Chain{Last: r.LastEvent, Count: r.Version},
 		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(), Removed: r.RemovedAt != nil}
@@ -234,11 +235,11 @@ func insertStore(tx *db.Tx, s *Store) (bool, error) {
 		return false, err
 	}
 	n, err := tx.Exec(`INSERT INTO store (`+storeColumns+`, claim_key)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)
 		ON CONFLICT (external_id) WHERE removed_at IS NULL AND external_id IS NOT NULL DO NOTHING`,
 		s.Key, nullable(s.ExternalID), s.Name, s.Status, s.Location.Lat, s.Location.Lng, int64(s.Cell), string(address), s.Phone,
 		s.Locale, s.TimeZone, s.OpeningHours, s.ServiceRadiusM, s.SlotMinutes, s.OrdersPerSlot, s.ShelfUnits, s.AutoAccept,
-		s.OfferTimeoutS, millis(s.PausedUntil), s.Version, s.Chain.Last, s.CreatedAt.UnixMilli(), s.UpdatedAt.UnixMilli(), s.Key)
+		s.OfferTimeoutS, millis(s.PausedUntil), s.Version, s.Chain.Last, s.CreatedAt.UnixMilli(), s.UpdatedAt.UnixMilli(), s.QuietHours, s.Key)
 	return n == 1, err
 }
 
@@ -253,11 +254,11 @@ func updateStore(tx *db.Tx, s *Store) error {
 	}
 	_, err = tx.Exec(`UPDATE store SET external_id = ?, name = ?, status = ?, lat = ?, lng = ?, cell = ?, address = ?, phone = ?,
 		locale = ?, time_zone = ?, opening_hours = ?, service_radius_m = ?, slot_minutes = ?, orders_per_slot = ?, shelf_units = ?,
-		auto_accept = ?, offer_timeout_s = ?, paused_until = ?, version = ?, last_event = ?, updated_at = ?, removed_at = ?
-		WHERE key = ?`,
+		auto_accept = ?, offer_timeout_s = ?, paused_until = ?, version = ?, last_event = ?, updated_at = ?, removed_at = ?,
+		quiet_hours = ? WHERE key = ?`,
 		nullable(s.ExternalID), s.Name, s.Status, s.Location.Lat, s.Location.Lng, int64(s.Cell), string(address), s.Phone,
 		s.Locale, s.TimeZone, s.OpeningHours, s.ServiceRadiusM, s.SlotMinutes, s.OrdersPerSlot, s.ShelfUnits,
-		s.AutoAccept, s.OfferTimeoutS, millis(s.PausedUntil), s.Version, s.Chain.Last, s.UpdatedAt.UnixMilli(), millis(removed), s.Key)
+		s.AutoAccept, s.OfferTimeoutS, millis(s.PausedUntil), s.Version, s.Chain.Last, s.UpdatedAt.UnixMilli(), millis(removed), s.QuietHours, s.Key)
 	return err
 }
 
@@ -267,6 +268,14 @@ func busyWithOrders(q db.Queryer, key int64) (bool, error) {
 	var open int64
 	err := q.Get(&open, `SELECT count(*) FROM (SELECT 1 FROM orders WHERE store_key = ? AND ended_at IS NULL LIMIT 1) AS open_work`, key)
 	return open > 0, err
+}
+
+// promisedUnits is how many units the store has promised to have on its shelf, besides what lies
+// there. The table belongs to package prestock; only this one question is asked of it here.
+func promisedUnits(q db.Queryer, key int64) (units int, err error) {
+	err = q.Get(&units, `SELECT CAST(coalesce(sum(committed), 0) AS BIGINT) FROM prestock_task
+		WHERE store_key = ? AND status IN ('acknowledged', 'partially_acknowledged')`, key)
+	return units, err
 }
 
 func nullable(s string) *string {

@@ -94,6 +94,9 @@ func (b *Book) SetStock(ctx context.Context, key int64, counts []Count) (lines [
 			if err := upsertCount(tx, key, c); err != nil {
 				return err
 			}
+			if err := noteStockout(tx, key, c.SKU); err != nil {
+				return err
+			}
 		}
 		lines, err = b.counted(tx, &s, news)
 		return err
@@ -125,6 +128,9 @@ func (b *Book) AddStock(tx *db.Tx, storeKey int64, sku string, units int) error 
 	}
 	if n == 0 {
 		return fault.InvalidField("/counted_quantity", "out-of-range", "a shelf holds at most %d units of a SKU", maxOnHand)
+	}
+	if err := noteStockout(tx, storeKey, sku); err != nil {
+		return err
 	}
 	_, err = b.counted(tx, &s, []Count{{SKU: sku}})
 	return err
@@ -239,12 +245,15 @@ func ClaimStock(tx *db.Tx, storeKey int64, items []Item) (ok bool, err error) {
 		return false, err
 	}
 	for i, it := range items {
-		n, err := tx.Exec(`UPDATE stock SET reserved = reserved + ? WHERE store_key = ? AND sku = ? AND on_hand - reserved >= ?`,
+		n, err := tx.Exec(`UPDATE stock SET reserved = reserved + ? WHERE store_key = ? AND sku = ? AND on_hand - reserved > ?`,
 			it.Quantity, storeKey, it.SKU, it.Quantity)
+		if ok = n == 1; err == nil && !ok {
+			ok, err = claimLast(tx, storeKey, it)
+		}
 		if err != nil {
 			return false, err
 		}
-		if n == 0 {
+		if !ok {
 			// The caller goes on with another store in the same transaction.
 			return false, ReleaseStock(tx, storeKey, items[:i])
 		}
@@ -255,8 +264,12 @@ func ClaimStock(tx *db.Tx, storeKey int64, items []Item) (ok bool, err error) {
 // ReleaseStock gives reserved items back to the shelf. It fails if they are not reserved.
 func ReleaseStock(tx *db.Tx, storeKey int64, items []Item) error {
 	return eachReserved(tx, storeKey, items, func(it Item) (int64, error) {
-		return tx.Exec(`UPDATE stock SET reserved = reserved - ? WHERE store_key = ? AND sku = ? AND reserved >= ?`,
+		n, err := tx.Exec(`UPDATE stock SET reserved = reserved - ? WHERE store_key = ? AND sku = ? AND reserved >= ? AND on_hand > reserved`,
 			it.Quantity, storeKey, it.SKU, it.Quantity)
+		if err != nil || n == 1 {
+			return n, err
+		}
+		return releaseFirst(tx, storeKey, it)
 	})
 }
 

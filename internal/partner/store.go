@@ -55,6 +55,7 @@ type Store struct {
 	TimeZone   string // IANA
 
 	OpeningHours   string // as written; "": always open
+	QuietHours     string // when nothing is announced, see ParseQuiet; "": none
 	ServiceRadiusM int
 	SlotMinutes    int
 	OrdersPerSlot  int
@@ -137,6 +138,7 @@ type Input struct {
 	Lat, Lng                                     *float64
 	Line1, Locality, Region, PostalCode, Country *string
 	Phone, Locale, TimeZone, OpeningHours        *string
+	QuietHours                                   *string
 	ServiceRadiusM, SlotMinutes, OrdersPerSlot   *int
 	ShelfUnits                                   *int
 	AutoAccept                                   *bool
@@ -152,6 +154,7 @@ type Defaults struct {
 	Country        string
 	Locale         string
 	OpeningHours   string
+	QuietHours     string
 	ServiceRadiusM int
 	SlotMinutes    int
 	OrdersPerSlot  int
@@ -168,7 +171,7 @@ func StandardDefaults() Defaults {
 
 func (d Defaults) store() Store {
 	return Store{Status: Active, Location: geo.Point{Lat: math.NaN(), Lng: math.NaN()}, Address: Address{Country: d.Country},
-		Locale: d.Locale, TimeZone: d.TimeZone, OpeningHours: d.OpeningHours, ServiceRadiusM: d.ServiceRadiusM,
+		Locale: d.Locale, TimeZone: d.TimeZone, OpeningHours: d.OpeningHours, QuietHours: d.QuietHours, ServiceRadiusM: d.ServiceRadiusM,
 		SlotMinutes: d.SlotMinutes, OrdersPerSlot: d.OrdersPerSlot, ShelfUnits: d.ShelfUnits,
 		AutoAccept: d.AutoAccept, OfferTimeoutS: d.OfferTimeoutS}
 }
@@ -192,6 +195,7 @@ func (s Store) with(in Input) (Store, error) {
 	set(&s.Locale, in.Locale)
 	set(&s.TimeZone, in.TimeZone)
 	set(&s.OpeningHours, in.OpeningHours)
+	set(&s.QuietHours, in.QuietHours)
 	set(&s.ServiceRadiusM, in.ServiceRadiusM)
 	set(&s.SlotMinutes, in.SlotMinutes)
 	set(&s.OrdersPerSlot, in.OrdersPerSlot)
@@ -234,6 +238,7 @@ func changed(a, b *Store) []string {
 		{"locale", a.Locale == b.Locale},
 		{"time_zone", a.TimeZone == b.TimeZone},
 		{"opening_hours", a.OpeningHours == b.OpeningHours},
+		{"quiet_hours", a.QuietHours == b.QuietHours},
 		{"service_radius_m", a.ServiceRadiusM == b.ServiceRadiusM},
 		{"capacity", a.SlotMinutes == b.SlotMinutes && a.OrdersPerSlot == b.OrdersPerSlot},
 		{"shelf_units", a.ShelfUnits == b.ShelfUnits},
