@@ -5,10 +5,10 @@ DATA     ?= data
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test replay bench fuzz fmt clean
+.PHONY: help build run test replay bench bench-forecast fuzz fmt clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## build bin/doorstep
 	@scripts/need
@@ -30,6 +30,9 @@ bench: ## measure against the goals and the peers; some minutes (BENCH=-quick: a
 	@test -x bin/bench || echo "building; the first time takes a few minutes (SQLite and H3 are C)"
 	@go build -buildvcs=false -o bin/bench ./scripts/bench
 	@bin/bench $(BENCH)
+
+bench-forecast: ## score forecasts and quantities on ../shared/data; two minutes (BENCH="-only fresh": a part)
+	@go run ./scripts/bench-forecast $(BENCH)
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@FUZZTIME="$(FUZZTIME)" scripts/fuzz

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +14,7 @@ import (
 	"doorstep/internal/partner"
 	"doorstep/internal/prestock"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 )
 
@@ -38,6 +39,7 @@ type campaignSKUJSON struct {
 	Uplift          *float64   `json:"uplift,omitempty"`
 	UnitMargin      *moneyJSON `json:"unit_margin,omitempty"`
 	UnitHoldingCost *moneyJSON `json:"unit_holding_cost,omitempty"`
+	UnitFee         *moneyJSON `json:"unit_fee,omitempty"`
 	CasePack        int        `json:"case_pack"`
 }
 
@@ -69,7 +71,8 @@ func readCampaign(r io.Reader) (prestock.CampaignInput, error) {
 	out := prestock.CampaignInput{Name: in.Name, StartsAt: in.StartsAt, EndsAt: in.EndsAt, Cells: in.Cells, Leads: in.Leads}
 	for _, s := range in.SKUs {
 		out.SKUs = append(out.SKUs, prestock.SKU{SKU: s.SKU, ExpectedUnits: s.ExpectedUnits, Uplift: s.Uplift,
-			UnitMargin: (*prestock.Money)(s.UnitMargin), UnitHoldingCost: (*prestock.Money)(s.UnitHoldingCost), CasePack: s.CasePack})
+			UnitMargin: (*prestock.Money)(s.UnitMargin), UnitHoldingCost: (*prestock.Money)(s.UnitHoldingCost), UnitFee: (*prestock.Money)(s.UnitFee),
+			CasePack: s.CasePack})
 	}
 	return out, nil
 }
@@ -78,7 +81,8 @@ func toCampaignJSON(n *ident.Names, c prestock.Campaign) campaignJSON {
 	out := campaignJSON{ID: n.Name(ident.Campaign, c.Key), Name: c.Name, Status: c.Status, StartsAt: c.StartsAt, EndsAt: c.EndsAt,
 		SKUs: []campaignSKUJSON{}, Cells: []string{}, Leads: c.Leads, Version: c.Version, CreatedAt: &c.CreatedAt, UpdatedAt: &c.UpdatedAt}
 	for _, s := range c.SKUs {
-		out.SKUs = append(out.SKUs, campaignSKUJSON{s.SKU, s.ExpectedUnits, s.Uplift, (*moneyJSON)(s.UnitMargin), (*moneyJSON)(s.UnitHoldingCost), s.CasePack})
+		out.SKUs = append(out.SKUs, campaignSKUJSON{s.SKU, s.ExpectedUnits, s.Uplift, (*moneyJSON)(s.UnitMargin), (*moneyJSON)(s.UnitHoldingCost),
+			(*moneyJSON)(s.UnitFee), s.CasePack})
 	}
 	for _, cell := range c.Cells {
 		out.Cells = append(out.Cells, cell.String())
@@ -180,18 +184,36 @@ func (d *campaignDesk) list([]string) error {
 	})
 }
 
-// unitsJSON is how far a SKU is, or the whole campaign.
+// unitsJSON is how far a SKU or a cell is, or the whole campaign.
 type unitsJSON struct {
-	SKU         string `json:"sku,omitempty"`
-	Asked       int64  `json:"asked"`
-	Committed   int64  `json:"committed"`
-	Reallocated int64  `json:"reallocated"`
-	Unallocated int64  `json:"unallocated"`
-	Stocked     int64  `json:"stocked"`
+	SKU         string   `json:"sku,omitempty"`
+	Cell        string   `json:"h3_cell,omitempty"`
+	Asked       int64    `json:"asked"`
+	Committed   int64    `json:"committed"`
+	Reallocated int64    `json:"reallocated"`
+	Unallocated int64    `json:"unallocated"`
+	Stocked     int64    `json:"stocked"`
+	Consumed    int64    `json:"consumed"`
+	Leftover    int64    `json:"leftover"`
+	FillRate    *float64 `json:"expected_fill_rate"`
 }
 
-func unitsOf(sku string, u prestock.Units) unitsJSON {
-	return unitsJSON{sku, u.Asked, u.Committed, u.Reallocated, u.Unallocated, u.Stocked}
+func unitsOf(sku, cell string, u prestock.Units) unitsJSON {
+	j := unitsJSON{sku, cell, u.Asked, u.Committed, u.Reallocated, u.Unallocated, u.Stocked, u.Consumed, u.Leftover, nil}
+	if rate, ok := u.FillRate(); ok {
+		j.FillRate = &rate
+	}
+	return j
+}
+
+const unitsHead = "\tASKED\tCOMMITTED\tREALLOCATED\tUNALLOCATED\tSTOCKED\tCONSUMED\tLEFTOVER\tFILL RATE"
+
+func (u unitsJSON) cells(name string) []any {
+	rate := "-"
+	if u.FillRate != nil {
+		rate = fmt.Sprintf("%.1f %%", 100**u.FillRate)
+	}
+	return []any{name, u.Asked, u.Committed, u.Reallocated, u.Unallocated, u.Stocked, u.Consumed, u.Leftover, rate}
 }
 
 func (d *campaignDesk) show(key int64) error {
@@ -199,43 +221,123 @@ func (d *campaignDesk) show(key int64) error {
 	if err != nil {
 		return err
 	}
-	p, err := d.book.Progress(d.ctx, key)
+	p, err := d.book.Progress(d.ctx, key, shownCells)
 	if err != nil {
 		return err
 	}
-	units := []unitsJSON{unitsOf("", p.Units)}
-	for _, s := range p.BySKU {
-		units = append(units, unitsOf(s.SKU, s.Units))
+	all := unitsOf("", "", p.Units)
+	bySKU, byCell := make([]unitsJSON, len(p.BySKU)), make([]unitsJSON, len(p.ByCell))
+	for i, x := range p.BySKU {
+		bySKU[i] = unitsOf(x.SKU, "", x.Units)
+	}
+	for i, x := range p.ByCell {
+		byCell[i] = unitsOf("", x.Cell.String(), x.Units)
+	}
+	run, err := d.book.LastPlan(d.ctx, key)
+	if err != nil {
+		return err
 	}
 	if d.asJSON {
-		return writeJSON(d.out, map[string]any{"campaign": toCampaignJSON(d.names, c), "progress": units[0], "by_sku": units[1:]})
+		out := map[string]any{"campaign": toCampaignJSON(d.names, c), "progress": all, "by_sku": bySKU, "cells": p.Cells, "by_cell": byCell}
+		if run != nil {
+			out["plan"] = map[string]any{"state": run.State, "step": run.Step, "done_stores": run.DoneStores, "total_stores": run.TotalStores,
+				"started_at": run.StartedAt, "finished_at": run.FinishedAt, "problem": run.Problem}
+		}
+		return writeJSON(d.out, out)
 	}
 	if err := d.say(c, nil); err != nil {
 		return err
 	}
+	switch {
+	case run == nil || run.State == prestock.PlanDone:
+	case run.State == prestock.PlanFailed:
+		fmt.Fprintf(d.out, "\nplan failed: %s\n", run.Problem)
+	default:
+		fmt.Fprintf(d.out, "\nplan %s: %s, %d of %d stores\n", run.State, cmp.Or(run.Step, "waiting"), run.DoneStores, run.TotalStores)
+	}
 	fmt.Fprintln(d.out)
-	units[0].SKU = "all"
-	return d.table("SKU\tASKED\tCOMMITTED\tREALLOCATED\tUNALLOCATED\tSTOCKED", func(row func(...any)) {
-		for _, u := range append(units[1:], units[0]) {
-			row(u.SKU, u.Asked, u.Committed, u.Reallocated, u.Unallocated, u.Stocked)
+	if err := d.table("SKU"+unitsHead, func(row func(...any)) {
+		for _, u := range bySKU {
+			row(u.cells(u.SKU)...)
+		}
+		row(all.cells("all")...)
+	}); err != nil || len(byCell) == 0 {
+		return err
+	}
+	fmt.Fprintln(d.out)
+	if err := d.table("CELL"+unitsHead, func(row func(...any)) {
+		for _, u := range byCell {
+			row(u.cells(u.Cell)...)
+		}
+	}); err != nil {
+		return err
+	}
+	if more := p.Cells - len(byCell); more > 0 {
+		fmt.Fprintf(d.out, "and %d cells more, which lack less\n", more)
+	}
+	return nil
+}
+
+// shownCells is how many of the cells of a campaign are shown: those that lack most.
+const shownCells = 20
+
+// planJSON is what a plan is and changed, of a SKU or of the whole campaign.
+type planJSON struct {
+	SKU        string   `json:"sku,omitempty"`
+	Expected   *float64 `json:"expected_demand,omitempty"`
+	Tasks      int      `json:"tasks"`
+	Asked      int      `json:"asked"`
+	Unplaced   int      `json:"unallocated"`
+	Created    int      `json:"created"`
+	Changed    int      `json:"updated"`
+	Removed    int      `json:"removed"`
+	Unchanged  int      `json:"unchanged"`
+	UnitsAdded int      `json:"units_added"`
+	UnitsTaken int      `json:"units_taken"`
+}
+
+func planOf(sku string, expected *float64, tasks, asked, unplaced int, diff prestock.Diff) planJSON {
+	return planJSON{sku, expected, tasks, asked, unplaced, diff.Created, diff.Changed, diff.Removed, diff.Unchanged, diff.UnitsAdded, diff.UnitsTaken}
+}
+
+func (d *campaignDesk) plan(key int64) error {
+	watch, finish := d.watchPlan()
+	r, err := d.book.PlanWatched(d.ctx, key, watch)
+	finish()
+	if err != nil {
+		return err
+	}
+	all := planOf("", nil, r.Tasks, r.Asked, r.Unplaced, r.Diff)
+	bySKU := make([]planJSON, len(r.BySKU))
+	for i, s := range r.BySKU {
+		bySKU[i] = planOf(s.SKU, &s.Expected, s.Tasks, s.Asked, s.Unplaced, s.Diff)
+	}
+	if d.asJSON {
+		return writeJSON(d.out, struct {
+			ID     string `json:"campaign_id"`
+			Status string `json:"status"`
+			planJSON
+			BySKU []planJSON `json:"by_sku"`
+		}{d.names.Name(ident.Campaign, key), r.Status, all, bySKU})
+	}
+	fmt.Fprintf(d.out, "%s: %d tasks ask for %d units (created %d, changed %d, removed %d, unchanged %d)\n\n",
+		r.Status, r.Tasks, r.Asked, r.Created, r.Changed, r.Removed, r.Unchanged)
+	return d.table("SKU\tEXPECTED DEMAND\tTASKS\tASKED\tCHANGE\tNO ROOM FOR", func(row func(...any)) {
+		for _, s := range bySKU {
+			row(s.SKU, fmt.Sprintf("%.0f", *s.Expected), s.Tasks, s.Asked, fmt.Sprintf("+%d -%d", s.UnitsAdded, s.UnitsTaken), s.Unplaced)
 		}
 	})
 }
 
-func (d *campaignDesk) plan(key int64) error {
-	r, err := d.book.Plan(d.ctx, key)
-	if err != nil {
-		return err
+// watchPlan shows how far a plan is: a bar of stores on a terminal, and nothing anywhere else.
+func (d *campaignDesk) watchPlan() (watch func(prestock.PlanRun), finish func()) {
+	if !isTerminal(d.err) {
+		return nil, func() {}
 	}
-	if d.asJSON {
-		return writeJSON(d.out, map[string]any{"campaign_id": d.names.Name(ident.Campaign, key), "status": r.Status, "tasks": r.Tasks, "asked": r.Asked,
-			"unplaced": r.Unplaced, "created": r.Created, "changed": r.Changed, "removed": r.Removed, "unchanged": r.Unchanged})
-	}
-	var missing bytes.Buffer
-	for _, u := range r.BySKU {
-		fmt.Fprintf(&missing, "no room for %d of %s\n", u.Units, u.SKU)
-	}
-	fmt.Fprintf(d.out, "%s: %d tasks ask for %d units (created %d, changed %d, removed %d, unchanged %d)\n%s",
-		r.Status, r.Tasks, r.Asked, r.Created, r.Changed, r.Removed, r.Unchanged, missing.String())
-	return nil
+	bar := progressbar.NewOptions(1, progressbar.OptionSetWriter(d.err), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+	return func(p prestock.PlanRun) {
+		bar.ChangeMax(max(1, p.TotalStores))
+		bar.Describe(p.Step)
+		_ = bar.Set(p.DoneStores)
+	}, func() { _ = bar.Finish() }
 }

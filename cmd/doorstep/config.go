@@ -31,6 +31,8 @@ type config struct {
 	TrustedProxies bool
 	MaxStreams     int
 	GroupLimit     int
+	PushContact    string
+	PushLoopback   bool
 	Stores         partner.Defaults
 
 	origin map[string]origin
@@ -57,12 +59,16 @@ var settings = []setting{
 	{"log_format", "auto", "`FORMAT` of the log: text, json, or auto for text on a terminal and else json", oneOf(func(c *config) *string { return &c.LogFormat }, "auto", "text", "json")},
 	{"trusted_proxies", "false", "believe X-Forwarded-For and -Proto, because a proxy of yours sets them", boolean(func(c *config) *bool { return &c.TrustedProxies })},
 	{"max_streams", "10000", "most live streams (SSE) at once, as far as the limit of open files allows", number(func(c *config) *int { return &c.MaxStreams })},
+	{"push_contact", "", "e-mail `ADDRESS` or https URL where push services can complain; empty takes an https public_url. Some services refuse to work without", setContact},
+	// For tests only, and so no flag: stores could make the server ask things of its own machine.
+	{"push_loopback", "false", "let push subscriptions be on this machine, over http too", boolean(func(c *config) *bool { return &c.PushLoopback })},
 	// For benchmarks only, and so no flag: what sharing commits is worth.
 	{"group_limit", "0", "most changes `N` that share a commit on SQLite; 0: as many as wait", number(func(c *config) *int { return &c.GroupLimit })},
 	{"default_time_zone", "", "IANA time `ZONE` of stores that name none; empty refuses those", setTimeZone},
 	{"default_country", "", "ISO 3166-1 alpha-2 `CODE` of stores that name no country", text(func(c *config) *string { return &c.Stores.Country })},
 	{"default_locale", "en", "BCP 47 `TAG` of stores that name no locale", text(func(c *config) *string { return &c.Stores.Locale })},
 	{"default_opening_hours", "", "OSM opening `HOURS` of stores that name none; empty means always open", setHours},
+	{"default_quiet_hours", "", "`HOURS` like 22:00-07:00, on its own clock, in which a store that names none is told nothing; empty means none", setQuiet},
 	{"default_radius", "3000", "service radius in `METRES` of stores that name none", number(func(c *config) *int { return &c.Stores.ServiceRadiusM })},
 	{"default_slot_minutes", "60", "length of a capacity slot in `MINUTES`, 5 to 1440", number(func(c *config) *int { return &c.Stores.SlotMinutes })},
 	{"default_orders_per_slot", "20", "orders `N` that a store takes per slot", number(func(c *config) *int { return &c.Stores.OrdersPerSlot })},
@@ -136,6 +142,20 @@ func setHours(c *config, s string) error {
 	_, err := partner.ParseHours(s)
 	c.Stores.OpeningHours = s
 	return err
+}
+
+func setQuiet(c *config, s string) error {
+	_, err := partner.ParseQuiet(s)
+	c.Stores.QuietHours = s
+	return err
+}
+
+func setContact(c *config, s string) error {
+	if s != "" && !strings.HasPrefix(s, "https://") && (!strings.Contains(s, "@") || strings.ContainsAny(s, " :/")) {
+		return errors.New("an e-mail address, or a URL that begins with https://")
+	}
+	c.PushContact = s
+	return nil
 }
 
 // layer is one source of settings.
@@ -277,7 +297,7 @@ func bind(cmd *cobra.Command, spell func(string) string, names ...string) {
 // commonSettings are flags of every command, serverSettings those of serve.
 var (
 	commonSettings = []string{"db", "log_level", "log_format"}
-	serverSettings = []string{"listen", "metrics_listen", "public_url", "trusted_proxies", "max_streams"}
+	serverSettings = []string{"listen", "metrics_listen", "public_url", "trusted_proxies", "max_streams", "push_contact"}
 )
 
 // networkDefaults are the settings that stores inherit.

@@ -54,7 +54,8 @@ func TestAFlagGoesBeforeTheEnvironmentBeforeTheFileBeforeTheDefault(t *testing.T
 func TestEverySettingCanComeFromEverySource(t *testing.T) {
 	sample := map[string]string{"db": "x.db", "listen": "127.0.0.1:1", "metrics_listen": "127.0.0.1:2", "public_url": "https://x.example", "log_level": "warn",
 		"log_format": "json", "trusted_proxies": "true", "default_time_zone": "Africa/Nairobi", "default_country": "KE", "default_locale": "sw",
-		"default_opening_hours": "Mo-Fr 08:00-18:00", "default_auto_accept": "false"}
+		"default_opening_hours": "Mo-Fr 08:00-18:00", "default_auto_accept": "false", "push_contact": "desk@doorstep.example", "push_loopback": "true",
+		"default_quiet_hours": "22:00-07:00"}
 	for _, s := range settings {
 		v := sample[s.name]
 		if v == "" {
@@ -101,6 +102,8 @@ func TestASettingNobodyKnowsIsRefusedWithAHint(t *testing.T) {
 		{`max_streams = "many"`, []string{"doorstep.toml", "max_streams", "a whole number"}},
 		{`default_time_zone = "Nairobi"`, []string{"default_time_zone", "IANA"}},
 		{`default_opening_hours = "whenever"`, []string{"default_opening_hours", "whenever"}},
+		{`default_quiet_hours = "at night"`, []string{"default_quiet_hours", "22:00-07:00"}},
+		{`push_contact = "call me"`, []string{"push_contact", "e-mail"}},
 		{`listen = "8080"`, []string{"listen", "HOST:PORT"}},
 		{`public_url = "doorstep.example"`, []string{"public_url", "https://"}},
 		{`listen = `, []string{"doorstep.toml"}},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"text/tabwriter"
@@ -20,6 +21,7 @@ import (
 	"doorstep/internal/event"
 	"doorstep/internal/job"
 	"doorstep/internal/match"
+	"doorstep/internal/notify"
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
 	"doorstep/internal/prestock"
@@ -33,8 +35,8 @@ const (
 )
 
 // assemble makes the parts of the house on an open database. Nothing runs yet.
-func assemble(ctx context.Context, d *db.DB, defaults partner.Defaults, log *slog.Logger) (server.Parts, error) {
-	p := server.Parts{DB: d, Log: log, Keys: auth.NewBook(d), Stores: partner.NewBook(d, defaults), Orders: order.NewBook(d), Dropoff: dropoff.NewBook(d)}
+func assemble(ctx context.Context, d *db.DB, c *config, log *slog.Logger) (server.Parts, error) {
+	p := server.Parts{DB: d, Log: log, Keys: auth.NewBook(d), Stores: partner.NewBook(d, c.Stores), Orders: order.NewBook(d), Dropoff: dropoff.NewBook(d)}
 	// The index is filled, and may report supply, before there is a runner to wake.
 	var runner atomic.Pointer[job.Runner]
 	onSupply := func() {
@@ -47,10 +49,26 @@ func assemble(ctx context.Context, d *db.DB, defaults partner.Defaults, log *slo
 		return p, fmt.Errorf("load the stores: %w", err)
 	}
 	p.Prestock = prestock.NewBook(d, p.Stores)
-	p.Jobs = job.New(d, log, append(jobs(d, p), prestock.Jobs(p.Prestock)...)...)
+	if p.Notify, err = notify.NewBook(ctx, d, messages(p.Prestock, c, log)); err != nil {
+		return p, fmt.Errorf("messages to stores: %w", err)
+	}
+	p.Jobs = job.New(d, log, slices.Concat(jobs(d, p), prestock.Jobs(p.Prestock), notify.Jobs(p.Notify))...)
 	runner.Store(p.Jobs)
 	p.Events = event.NewLog(d)
 	return p, nil
+}
+
+// messages says how stores are told: of their prompts, in the words of package prestock.
+func messages(tasks *prestock.Book, c *config, log *slog.Logger) notify.Options {
+	contact := c.PushContact
+	if contact == "" && strings.HasPrefix(c.PublicURL, "https:") {
+		contact = c.PublicURL
+	}
+	return notify.Options{Contact: contact, Loopback: c.PushLoopback, Log: log,
+		Say: func(ctx context.Context, t notify.Told) (notify.Message, error) {
+			n, err := tasks.Notice(ctx, t.Store, prestock.Said{Task: t.Subject, Kind: t.Kind})
+			return notify.Message{Lang: n.Lang, Title: n.Title, Body: n.Body, Until: n.Until, Moot: n.Moot}, err
+		}}
 }
 
 // jobs is the scheduled work that is no package's own. All of it is safe twice.
@@ -123,7 +141,7 @@ func (a *app) onDB(ctx context.Context, c *config, create bool, f func(context.C
 // inHouse is onDB for commands that need all parts.
 func (a *app) inHouse(ctx context.Context, c *config, f func(context.Context, server.Parts) error) error {
 	return a.onDB(ctx, c, false, func(ctx context.Context, d *db.DB) error {
-		p, err := assemble(ctx, d, c.Stores, a.logger(c))
+		p, err := assemble(ctx, d, c, a.logger(c))
 		if err != nil {
 			return err
 		}

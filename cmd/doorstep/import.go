@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,9 @@ func (a *app) importDemandCommand() *cobra.Command {
 	var dryRun, asJSON bool
 	cmd := &cobra.Command{Use: "demand FILE", Short: "Keep past demand from CSV, for the plans of campaigns; - reads stdin", Args: exactly(1),
 		Long: "Keep past demand from CSV: date, external_id of a store or h3_cell, sku, units, and if known stockout_hours and discount.\n" +
-			"A row for the same day, place and SKU replaces the one before. - reads stdin.",
+			"A row for the same day, place and SKU replaces the one before, and counts there instead of the network's own orders,\n" +
+			"so the same file again changes nothing. Good rows are kept when others fail. A file may be packed with gzip; - reads stdin.",
+		Example: "  doorstep import demand sales.csv.gz --dry-run",
 		RunE: a.with(func(ctx context.Context, c *config, args []string) error {
 			return a.importFile(ctx, c, args[0], asJSON, func(ctx context.Context, d *db.DB, r *bufio.Reader, progress func(int)) (partner.ImportResult, error) {
 				return prestock.NewBook(d, partner.NewBook(d, c.Stores)).ImportDemand(ctx, r, prestock.DemandOptions{DryRun: dryRun, Progress: progress})
@@ -65,7 +68,11 @@ func (a *app) importFile(ctx context.Context, c *config, name string, asJSON boo
 	defer file.Close()
 	return a.onDB(ctx, c, true, func(ctx context.Context, d *db.DB) error {
 		progress, finish := a.progress(rows)
-		res, err := read(ctx, d, bufio.NewReaderSize(file, 64<<10), progress)
+		lines, err := unpacked(file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		res, err := read(ctx, d, lines, progress)
 		finish()
 		if err != nil && res.Rows() == 0 {
 			return err
@@ -86,6 +93,24 @@ func (a *app) importFile(ctx context.Context, c *config, name string, asJSON boo
 		}
 		return err
 	})
+}
+
+// unpacked is what a file holds, also when gzip has packed it.
+func unpacked(file io.Reader) (*bufio.Reader, error) {
+	r := bufio.NewReaderSize(file, 64<<10)
+	if !packed(r) {
+		return r, nil
+	}
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	return bufio.NewReaderSize(z, 64<<10), nil
+}
+
+func packed(r *bufio.Reader) bool {
+	start, _ := r.Peek(2)
+	return bytes.Equal(start, []byte{0x1f, 0x8b})
 }
 
 func rowError(e partner.RowError) string {
@@ -127,7 +152,7 @@ func importJSON(res partner.ImportResult) any {
 	}{res.Created, res.Updated, res.Unchanged, res.Failed, errs, append([]string{}, res.UnknownColumns...)}
 }
 
-// openFile opens a file, or stdin for "-", and estimates its rows; -1: not known.
+// openFile opens a file, or stdin for "-", and estimates its rows; -1: not known, as of a packed one.
 func (a *app) openFile(name string) (io.ReadCloser, int, error) {
 	if name == "-" {
 		return io.NopCloser(a.in), -1, nil
@@ -136,7 +161,7 @@ func (a *app) openFile(name string) (io.ReadCloser, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if !isTerminal(a.err) {
+	if !isTerminal(a.err) || strings.EqualFold(filepath.Ext(name), ".gz") {
 		return f, -1, nil
 	}
 	// Quoted line breaks make it an upper bound: good enough for a bar.
@@ -172,7 +197,7 @@ func (a *app) progress(rows int) (step func(done int), finish func()) {
 
 // formatOf goes by the name, and by the first character where that says nothing.
 func formatOf(name string, r *bufio.Reader) string {
-	switch strings.ToLower(filepath.Ext(name)) {
+	switch strings.ToLower(filepath.Ext(strings.TrimSuffix(name, ".gz"))) {
 	case ".csv", ".tsv", ".txt":
 		return partner.CSV
 	case ".ndjson", ".jsonl", ".json":

@@ -86,7 +86,7 @@ func (a *app) start(ctx context.Context, c *config, withDemo bool) (_ *node, err
 	}
 	undo = append(undo, d.Close)
 	n := &node{url: urlOf(api), failed: make(chan error, 2)}
-	if n.Parts, err = assemble(ctx, d, c.Stores, log); err != nil {
+	if n.Parts, err = assemble(ctx, d, c, log); err != nil {
 		return nil, err
 	}
 	undo = append(undo, func() error { n.Events.Close(); return nil })

@@ -28,6 +28,7 @@ type told struct {
 	Reallocated int    `json:"reallocated_quantity"`
 	Counted     *int   `json:"counted_quantity,omitempty"`
 	LeadS       int    `json:"lead_s,omitempty"`
+	Kind        string `json:"kind,omitempty"`
 	Parent      string `json:"parent_task_id,omitempty"`
 	Stores      int    `json:"stores,omitempty"` // asked of so many others
 	Left        int    `json:"left_quantity,omitempty"`
@@ -72,7 +73,10 @@ func (b *Book) answer(ctx context.Context, key int64, committed int, reason stri
 		if err := m.mayAnswer(committed); err != nil || m.answered(committed) {
 			return err
 		}
-		return m.commit(committed, reason)
+		if err := m.commit(committed, reason); err != nil {
+			return err
+		}
+		return announce(m.tx, m.Task, "")
 	})
 }
 
@@ -158,6 +162,8 @@ func alreadyReallocated(stillOpen int, why string) error {
 func (m *move) mayAnswer(n int) error {
 	now := m.tx.Now()
 	switch {
+	case !m.WasPrompted() && (m.Status == Planned || m.Status == Prompted):
+		return fault.Refused("wrong-state", nil, "the store has not been prompted yet")
 	case n < 0 || n > maxUnits:
 		return fault.InvalidField("/committed_quantity", "out-of-range", "0 to %d", m.Asked)
 	case n > m.Asked:
@@ -236,8 +242,11 @@ func (b *Book) Stocked(ctx context.Context, task int64, counted int) (Task, erro
 			if err := m.mayAnswer(n); err != nil {
 				return err
 			}
-			if err := m.commit(n, ""); err != nil || n == 0 {
+			if err := m.commit(n, ""); err != nil {
 				return err
+			}
+			if n == 0 {
+				return announce(m.tx, m.Task, "")
 			}
 		case Acknowledged, Partially:
 		case Stocked, Shortfall:
@@ -251,7 +260,10 @@ func (b *Book) Stocked(ctx context.Context, task int64, counted int) (Task, erro
 		default:
 			return fault.Refused("wrong-state", nil, "the task is %s", m.Status)
 		}
-		return m.count(b, counted)
+		if err := m.count(b, counted); err != nil {
+			return err
+		}
+		return announce(m.tx, m.Task, "")
 	})
 }
 
@@ -289,7 +301,7 @@ func (m *move) expire() error {
 // overdue reports whether a deadline of t has passed at now, and which end that means.
 func (t *Task) overdue(now time.Time) Status {
 	switch {
-	case t.Status == Prompted && !now.Before(t.AckDeadline):
+	case t.Status == Prompted && t.WasPrompted() && !now.Before(t.AckDeadline):
 		return Expired
 	case (t.Status == Acknowledged || t.Status == Partially) && !now.Before(t.StockDeadline):
 		return Lapsed

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"doorstep/geo"
 	"doorstep/internal/db"
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
@@ -52,8 +51,9 @@ func (b *Book) ListCampaigns(ctx context.Context, cursor int64, limit int) ([]Ca
 	return list, more, err
 }
 
-// Approve lets the prompts go out from now on. It is refused without a plan, and when the campaign
-// is over or cancelled; approving again changes nothing.
+// Approve lets the prompts go out from now on. It is refused without a whole plan, when the campaign
+// is over or cancelled, and with campaigns-overlap when an approved campaign asks stores of the same
+// cells for one of its SKUs on the same days; approving again changes nothing.
 func (b *Book) Approve(ctx context.Context, key int64) (c Campaign, err error) {
 	err = b.db.InTx(ctx, func(tx *db.Tx) error {
 		if c, err = lockCampaign(tx, key); err != nil || c.Status == Approved {
@@ -66,6 +66,12 @@ func (b *Book) Approve(ctx context.Context, key int64) (c Campaign, err error) {
 			return fault.Refused("wrong-state", nil, "the campaign is %s", c.Status)
 		case !tx.Now().Before(c.EndsAt):
 			return fault.Refused("too-late", []string{"cancel"}, "the campaign ended at %s", c.EndsAt.Format(time.RFC3339))
+		}
+		if err := wholePlan(tx, key); err != nil {
+			return err
+		}
+		if err := overlaps(tx, &c); err != nil {
+			return err
 		}
 		c.Status = Approved
 		return saveCampaign(tx, &c, "campaign.approved", nil)
@@ -93,14 +99,12 @@ func (b *Book) Cancel(ctx context.Context, key int64) (c Campaign, err error) {
 	return c, err
 }
 
-// open are the states that are not final.
-var open = []Status{Planned, Prompted, Acknowledged, Partially, Stocked, Shortfall}
-
-// cancelTasks cancels the open tasks of a campaign that takes no new ones.
+// cancelTasks cancels the open tasks of a campaign that takes no new ones. It goes by the index of tasks
+// to be released, which a cancelled one leaves: what is done is not looked at again.
 func (b *Book) cancelTasks(ctx context.Context, campaign int64) (int, error) {
-	where, args := among("status", open)
 	return b.inChunks(ctx, func(tx *db.Tx) ([]Task, error) {
-		return selectTasks(tx, `WHERE campaign_key = ? AND `+where+` ORDER BY key LIMIT ?`, append(append([]any{campaign}, args...), chunk)...)
+		return selectTasks(tx, `WHERE hold_until = (SELECT ends_at FROM campaign WHERE key = ?) AND +campaign_key = ?
+			AND status IN ('planned', 'prompted', 'acknowledged', 'partially_acknowledged', 'stocked', 'shortfall') LIMIT ?`, campaign, campaign, chunk)
 	}, func(tx *db.Tx, t *Task) error {
 		old := *t
 		t.Status = Cancelled
@@ -147,75 +151,6 @@ func shrink(tx *db.Tx, old, t *Task) error {
 	return err
 }
 
-// Units are sums over tasks. Units reallocated count once at the store that did not have them, and
-// again as asked at the store they were asked of instead; so in every row and in all of them
-// Asked = Committed + Reallocated + Unallocated.
-type Units struct {
-	Asked, Committed, Reallocated, Unallocated, Stocked int64
-}
-
-// Progress is how far the stores of a campaign are.
-type Progress struct {
-	Campaign int64
-	Units
-	BySKU  []SKUProgress  // by SKU
-	ByCell []CellProgress // by cell
-}
-
-// SKUProgress is the part of one SKU.
-type SKUProgress struct {
-	SKU string
-	Units
-}
-
-// CellProgress is the part of the stores in one cell of resolution geo.DemandRes.
-type CellProgress struct {
-	Cell geo.Cell
-	Units
-}
-
-const sums = `CAST(coalesce(sum(asked), 0) AS BIGINT) AS asked, CAST(coalesce(sum(committed), 0) AS BIGINT) AS committed,
-	CAST(coalesce(sum(reallocated), 0) AS BIGINT) AS reallocated, CAST(coalesce(sum(counted), 0) AS BIGINT) AS stocked`
-
-// Progress sums the tasks of a campaign up, planned ones included.
-func (b *Book) Progress(ctx context.Context, campaign int64) (p Progress, err error) {
-	q := b.db.Read(ctx)
-	if _, err := loadCampaign(q, campaign); err != nil {
-		return p, err
-	}
-	// One statement, so that the parts belong to one moment and add up.
-	var rows []struct {
-		SKU  string
-		Cell int64
-		Units
-	}
-	if err := q.Select(&rows, `SELECT sku, cell, `+sums+` FROM prestock_task WHERE campaign_key = ?
-		GROUP BY sku, cell`, campaign); err != nil {
-		return p, err
-	}
-	p.Campaign = campaign
-	skus, cells := map[string]Units{}, map[geo.Cell]Units{}
-	for _, r := range rows {
-		r.Unallocated = r.Asked - r.Committed - r.Reallocated
-		p.Units = p.add(r.Units)
-		skus[r.SKU] = skus[r.SKU].add(r.Units)
-		cells[geo.Cell(r.Cell)] = cells[geo.Cell(r.Cell)].add(r.Units)
-	}
-	for sku, u := range skus {
-		p.BySKU = append(p.BySKU, SKUProgress{sku, u})
-	}
-	for cell, u := range cells {
-		p.ByCell = append(p.ByCell, CellProgress{cell, u})
-	}
-	slices.SortFunc(p.BySKU, func(a, b SKUProgress) int { return cmp.Compare(a.SKU, b.SKU) })
-	slices.SortFunc(p.ByCell, func(a, b CellProgress) int { return cmp.Compare(a.Cell, b.Cell) })
-	return p, nil
-}
-
-func (u Units) add(v Units) Units {
-	return Units{u.Asked + v.Asked, u.Committed + v.Committed, u.Reallocated + v.Reallocated, u.Unallocated + v.Unallocated, u.Stocked + v.Stocked}
-}
-
 // Filter narrows a list of tasks; zero fields do not. Cursor is the last key of the page before.
 type Filter struct {
 	Campaign int64
@@ -233,7 +168,11 @@ func (b *Book) Tasks(ctx context.Context, f Filter) ([]Task, bool, error) {
 	}
 	where, args := `key > ?`, []any{f.Cursor}
 	if f.Campaign != 0 {
-		where, args = where+` AND campaign_key = ?`, append(args, f.Campaign)
+		column := ` AND campaign_key = ?`
+		if f.Store != 0 {
+			column = ` AND +campaign_key = ?` // by the index of stores: a campaign may have millions of tasks
+		}
+		where, args = where+column, append(args, f.Campaign)
 	}
 	if f.Store != 0 {
 		where, args = where+` AND store_key = ?`, append(args, f.Store)

@@ -29,6 +29,9 @@ const (
 	maxLine      = 64 << 10
 	maxRowErrors = 1000
 	maxDayUnits  = 1e9
+	// maxRemembered bounds the rows that are known when a second one about the same comes: some 200 MB.
+	// In a longer file twins that are further apart replace each other, the last one counts.
+	maxRemembered = 5_000_000
 )
 
 // demandColumns are the columns of a demand file, by every name they go by.
@@ -56,16 +59,18 @@ type demand struct {
 	cell                      geo.Cell
 	day                       int64
 	units, stockout, discount float64
+	timed                     bool // stockout is known
 }
 
 // ImportDemand keeps the past demand in r, a CSV file with a header: date (2026-11-21), external_id of
 // a store or h3_cell (resolution 4 to 9), sku, units, and if known stockout_hours (0 to 24) and
 // discount (0 to 1). A record is a line. Good rows are kept when others fail; a row for the same
-// day, place and SKU as one kept before replaces it, so the same file again changes nothing.
+// day, place and SKU as one kept before replaces it, so the same file again changes nothing. What a
+// file says of a day and place counts there instead of the network's own orders (see FoldDemand).
 //
 // Errors: a *fault.Error when the file as a whole cannot be read.
 func (b *Book) ImportDemand(ctx context.Context, r io.Reader, o DemandOptions) (partner.ImportResult, error) {
-	im := &demandImport{book: b, options: o, now: b.db.Now(), stores: map[string]int64{}, seen: map[uint64]int{}, seed: maphash.MakeSeed()}
+	im := &demandImport{book: b, options: o, now: b.db.Now(), stores: map[string]int64{}, seen: map[uint64]uint32{}, seed: maphash.MakeSeed()}
 	im.result.DryRun = o.DryRun
 	err := im.run(ctx, r)
 	if err != nil && fault.KindOf(err) != fault.Invalid {
@@ -79,9 +84,9 @@ type demandImport struct {
 	options DemandOptions
 	now     time.Time
 	comma   rune
-	columns []int            // by position; -1: unknown
-	stores  map[string]int64 // by external id
-	seen    map[uint64]int   // hash of day, place and SKU -> its first row
+	columns []int             // by position; -1: unknown
+	stores  map[string]int64  // by external id
+	seen    map[uint64]uint32 // hash of day, place and SKU -> its first row
 	seed    maphash.Seed
 	result  partner.ImportResult
 }
@@ -196,7 +201,7 @@ func (im *demandImport) read(row int, line string) (demand, bool) {
 	}
 	p := rowReader{im: im, row: row, cells: cells, ok: true}
 	d := demand{row: row, sku: cells[colSKU], day: p.day(), units: p.number(colUnits, maxDayUnits), stockout: p.number(colStockout, 24),
-		discount: p.number(colDiscount, 1)}
+		discount: p.number(colDiscount, 1), timed: cells[colStockout] != ""}
 	d.store, d.cell = p.place()
 	var f fault.Fields
 	text(&f, "", d.sku, 64)
@@ -286,7 +291,10 @@ func (p *rowReader) once(d demand) {
 		p.wrong(colDate, "duplicate", fmt.Sprintf("row %d is about the same day, place and sku", first))
 		return
 	}
-	p.im.seen[h] = d.row
+	if len(p.im.seen) == maxRemembered {
+		clear(p.im.seen)
+	}
+	p.im.seen[h] = uint32(d.row)
 }
 
 func (im *demandImport) fail(row int, field, code, format string, args ...any) {
@@ -326,10 +334,13 @@ func (im *demandImport) keep(ctx context.Context, part []demand) error {
 	return nil
 }
 
+// write keeps rows: each counts instead of what the network saw itself, of which only the stock-out
+// hours go on counting where the file does not know them.
 func write(tx *db.Tx, part []demand) (created, updated int, err error) {
 	for _, d := range part {
-		n, err := tx.Exec(`INSERT INTO demand (sku, store_key, cell, day, units, stockout_hours, discount) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (sku, store_key, cell, day) DO NOTHING`, d.sku, d.store, int64(d.cell), d.day, d.units, d.stockout, d.discount)
+		n, err := tx.Exec(`INSERT INTO demand (sku, store_key, cell, day, units, stockout_hours, discount, units_imported, hours_imported, own_units,
+			own_stockout_hours) VALUES (?, ?, ?, ?, ?, ?, ?, TRUE, ?, 0, 0) ON CONFLICT (sku, store_key, cell, day) DO NOTHING`,
+			d.sku, d.store, int64(d.cell), d.day, d.units, d.stockout, d.discount, d.timed)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -337,9 +348,11 @@ func write(tx *db.Tx, part []demand) (created, updated int, err error) {
 			created++
 			continue
 		}
-		n, err = tx.Exec(`UPDATE demand SET units = ?, stockout_hours = ?, discount = ? WHERE sku = ? AND store_key = ? AND cell = ? AND day = ?
-			AND (units <> ? OR stockout_hours <> ? OR discount <> ?)`,
-			d.units, d.stockout, d.discount, d.sku, d.store, int64(d.cell), d.day, d.units, d.stockout, d.discount)
+		n, err = tx.Exec(`UPDATE demand SET units = ?, stockout_hours = CASE WHEN ? THEN ? ELSE own_stockout_hours END, discount = ?,
+			units_imported = TRUE, hours_imported = ? WHERE sku = ? AND store_key = ? AND cell = ? AND day = ?
+			AND (units_imported = FALSE OR hours_imported <> ? OR units <> ? OR hours_imported = TRUE AND stockout_hours <> ? OR discount <> ?)`,
+			d.units, d.timed, d.stockout, d.discount, d.timed, d.sku, d.store, int64(d.cell), d.day,
+			d.timed, d.units, d.stockout, d.discount)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -354,15 +367,17 @@ func compare(q db.Queryer, part []demand) (created, updated int, err error) {
 			Units    float64
 			Stockout float64 `db:"stockout_hours"`
 			Discount float64
+			Imported bool `db:"units_imported"`
+			Timed    bool `db:"hours_imported"`
 		}
-		err := q.Get(&r, `SELECT units, stockout_hours, discount FROM demand WHERE sku = ? AND store_key = ? AND cell = ? AND day = ?`,
-			d.sku, d.store, int64(d.cell), d.day)
+		err := q.Get(&r, `SELECT units, stockout_hours, discount, units_imported, hours_imported FROM demand
+			WHERE sku = ? AND store_key = ? AND cell = ? AND day = ?`, d.sku, d.store, int64(d.cell), d.day)
 		switch {
 		case errors.Is(err, db.ErrNoRows):
 			created++
 		case err != nil:
 			return 0, 0, err
-		case r.Units != d.units || r.Stockout != d.stockout || r.Discount != d.discount:
+		case !r.Imported || r.Timed != d.timed || r.Units != d.units || r.Timed && r.Stockout != d.stockout || r.Discount != d.discount:
 			updated++
 		}
 	}

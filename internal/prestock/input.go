@@ -2,7 +2,6 @@ package prestock
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,7 +45,7 @@ var currency = regexp.MustCompile(`^[A-Z]{3}$`)
 // decide is the campaign that in asks for, still without a key; the error names all that is wrong.
 func (in CampaignInput) decide(now time.Time) (Campaign, error) {
 	var f fault.Fields
-	c := Campaign{Name: strings.TrimSpace(in.Name), Status: Draft, StartsAt: in.StartsAt.UTC().Truncate(time.Millisecond),
+	c := Campaign{Kind: Peak, Name: strings.TrimSpace(in.Name), Status: Draft, StartsAt: in.StartsAt.UTC().Truncate(time.Millisecond),
 		EndsAt: in.EndsAt.UTC().Truncate(time.Millisecond), CreatedAt: now, UpdatedAt: now}
 	text(&f, "/name", c.Name, 200)
 	checkWindow(&f, c, now)
@@ -111,6 +110,7 @@ func (s *SKU) check(f *fault.Fields, at string) {
 	}
 	s.UnitMargin.check(f, at+"/unit_margin")
 	s.UnitHoldingCost.check(f, at+"/unit_holding_cost")
+	s.UnitFee.check(f, at+"/unit_fee")
 	if s.UnitMargin != nil && s.UnitHoldingCost != nil && s.UnitMargin.Currency != s.UnitHoldingCost.Currency {
 		f.Add(at+"/unit_holding_cost/currency", "currency-mismatch", "unit_margin is in %s: both must be in one currency", s.UnitMargin.Currency)
 	}
@@ -185,9 +185,4 @@ func text(f *fault.Fields, pointer, s string, most int) {
 	case utf8.RuneCountInString(s) > most:
 		f.Add(pointer, "too-long", "at most %d characters", most)
 	}
-}
-
-// bounded is x as a whole number of units, rounded up: a part of a unit cannot be sold.
-func bounded(x float64) int {
-	return int(math.Min(math.Ceil(x-1e-9), maxUnits))
 }

@@ -27,6 +27,12 @@
 // It goes ring by ring to stores that did not refuse this SKU and have room: every refusal takes a
 // store out for good, so the chain of tasks ends.
 //
+// A plan is made in memory on a sheet of stores and SKUs (plan_sheet.go): what customers will want is
+// learnt from the past (past.go, package forecast), what each store is asked is decided neighbourhood by
+// neighbourhood (plan_decide.go), and only the difference to the plan before is written, in
+// transactions of bounded size (plan_write.go). The nightly replenishment is a campaign like any other,
+// of a kind of its own (replenish.go).
+//
 // Room on a shelf is what shelf_units leaves beside the stock and the units of open tasks, of all
 // campaigns. Every task that opens claims its room with one conditional statement (room.go); a
 // store with unknown shelf_units has no bound.
@@ -50,9 +56,17 @@ const (
 	Cancelled = "cancelled"
 )
 
-// Campaign is a dated peak.
+// The kinds of a campaign.
+const (
+	Peak          = "peak"
+	Replenishment = "replenishment" // of one night, see Replenish
+)
+
+// Campaign is a dated peak, or what one night's replenishment asks.
 type Campaign struct {
 	Key       int64
+	Kind      string
+	Night     *int64 // of a replenishment, days since 1970-01-01
 	Name      string
 	Status    string
 	StartsAt  time.Time
@@ -73,6 +87,7 @@ type SKU struct {
 	Uplift          *float64 // expected demand as a multiple of the usual; nil: 1
 	UnitMargin      *Money   // earned by a unit sold
 	UnitHoldingCost *Money   // lost by a unit left over
+	UnitFee         *Money   // that the store gets for a unit sold; it is told so
 	CasePack        int      // units come in multiples of it
 }
 
@@ -115,34 +130,29 @@ type Task struct {
 	Committed     int
 	Reallocated   int
 	Counted       *int
+	Leftover      *int // of the counted units, when the campaign was over; nil before
 	Status        Status
 	DeclineReason string
-	ReasonText    string // why these and so many
+	ReasonText    string // why it was asked; "" of the plan's own tasks: see Why
+	Why           Terms  // of the plan's own tasks
 	// AckDeadline, StockDeadline: see deadlines. Until the first prompt they are what is expected.
 	AckDeadline   time.Time
 	StockDeadline time.Time
 	HoldUntil     time.Time // the end of the campaign
+	PromptedAt    time.Time // when the store first heard of it; zero: not yet
 	Prompts       []Prompt
 	Version       int64
 	Chain         event.Chain
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 
-	lead int // the last lead it was prompted for; noLead: none
+	lead     int   // the last lead it was prompted for; noLead: none
+	reminded int   // the last reminder, in percent of the time to answer, where it was looked up; see remembered
+	nextAt   int64 // when to look at it next, milliseconds; 0: at the first lead
 }
 
 // noLead is above every lead.
 const noLead = 1 << 31
-
-// Prompt is one reminder that went out.
-type Prompt struct {
-	At      time.Time
-	Channel string
-	LeadS   int // the campaign's lead that caused it
-}
-
-// Inbox is the channel that the store's app reads: the list of tasks.
-const Inbox = "inbox"
 
 // Unallocated is how many units are neither promised here nor asked elsewhere.
 func (t *Task) Unallocated() int { return t.Asked - t.Committed - t.Reallocated }
@@ -236,7 +246,10 @@ func (c *Campaign) area() func(geo.Cell) bool {
 type Book struct {
 	db     *db.DB
 	stores *partner.Book
+
+	network  pooled
+	progress memos
 }
 
 // NewBook is the book of the campaigns in d, for the stores of stores.
-func NewBook(d *db.DB, stores *partner.Book) *Book { return &Book{d, stores} }
+func NewBook(d *db.DB, stores *partner.Book) *Book { return &Book{db: d, stores: stores} }

@@ -3,7 +3,6 @@ package prestock
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -24,6 +23,7 @@ type shop struct {
 	at    geo.Point
 	cell  geo.Cell // resolution geo.MatchRes
 	shelf int      // units; 0: not known
+	quiet partner.Silence
 }
 
 // town remembers the active stores of the cells it was asked for, so that a sweep over many tasks
@@ -48,7 +48,7 @@ func (w *town) active(ctx context.Context, cell geo.Cell) ([]shop, error) {
 			return nil, err
 		}
 		for _, s := range list {
-			shops = append(shops, shop{s.Key, s.Location, s.Cell, s.ShelfUnits})
+			shops = append(shops, shop{s.Key, s.Location, s.Cell, s.ShelfUnits, s.Silence()})
 			filter.After = s.Key
 		}
 		more = further
@@ -159,14 +159,10 @@ func (m *move) ask(s *neighbour, need, pack int) (units int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := insertTask(m.tx, &child); err != nil {
-		return 0, err
-	}
-	_, err = insertPrompt(m.tx, child.Key, child.lead, Inbox, true)
-	return units, err
+	return units, insertTask(m.tx, &child)
 }
 
-// mayAsk reports whether a store has not refused the SKU in this campaign, nor been asked for this
+// mayAsk reports whether a store wants to be asked at all, has not refused the SKU in this campaign, nor been asked for this
 // very shortfall before.
 func (m *move) mayAsk(store int64) (bool, error) {
 	var before []struct {
@@ -186,31 +182,36 @@ func (m *move) mayAsk(store int64) (bool, error) {
 			return false, nil
 		}
 	}
-	return true, nil
+	var out int
+	err := m.tx.Get(&out, `SELECT count(*) FROM prestock_opt_out WHERE store_key = ?`, store)
+	return out == 0, err
 }
 
-// child is the task that takes units of m's shortfall over; its event is noted.
+// child is the task that takes units of m's shortfall over. The neighbour is prompted at once; one
+// that sleeps, and will wake in time, when it wakes.
 func (m *move) child(s *neighbour, units int) (Task, error) {
 	now := m.tx.Now()
 	c := &m.campaign
-	lead, ok := c.dueLead(now)
-	if !ok {
-		lead = 0 // asked between the leads, by nobody's clock
-	}
 	cell, err := geo.Parent(s.cell, geo.DemandRes)
 	if err != nil {
 		return Task{}, err
 	}
 	t := Task{Key: m.tx.NewKey(), Campaign: c.Key, Store: s.key, Cell: cell, SKU: m.SKU, Parent: m.Key, Asked: units,
-		Status: Prompted, HoldUntil: c.EndsAt, lead: lead,
-		ReasonText: fmt.Sprintf("A store %s away cannot have all its units for %s ready; please take %d of them.", distance(s.metres), c.Name, units)}
-	t.AckDeadline, t.StockDeadline = deadlines(now, c.StartsAt, c.EndsAt, c.shortest())
-	return t, note(m.tx, &t, "prestock.prompted", told{LeadS: lead})
-}
-
-func distance(m int) string {
-	if m < 1000 {
-		return fmt.Sprintf("%d m", m)
+		Status: Prompted, HoldUntil: c.EndsAt, lead: noLead,
+		ReasonText: stepIn{s.metres}.text()}
+	wakes := s.quiet.Until(now)
+	t.AckDeadline, t.StockDeadline = deadlines(wakes, c.StartsAt, c.EndsAt, c.shortest())
+	if wakes.After(now) && wakes.Before(t.useless(c, now)) {
+		t.nextAt = wakes.UnixMilli()
+		return t, nil
 	}
-	return fmt.Sprintf("%.1f km", float64(m)/1000)
+	lead, ok := c.dueLead(now)
+	if !ok {
+		lead = 0 // asked between the leads, by nobody's clock
+	}
+	if _, err := tell(m.tx, c, &t, moment{now, byLead, lead}); err != nil {
+		return Task{}, err
+	}
+	t.nextAt = t.nextLook(c, now, s.quiet)
+	return t, nil
 }

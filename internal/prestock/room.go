@@ -19,13 +19,17 @@ func roomOf(shelfUnits, onHand int) int {
 }
 
 // claimRoom keeps units of the store's shelf for a task, if the tasks there then stay within room;
-// negative units give room back. It is one statement, so no two claims get the same room.
+// negative units give room back, or have the transaction run again. It is one statement, so no two claims get the same room.
 func claimRoom(tx *db.Tx, store int64, units, room int) (ok bool, err error) {
 	switch {
 	case units == 0:
 		return true, nil
 	case units < 0:
-		_, err := tx.Exec(`UPDATE prestock_room SET units = units - ? WHERE store_key = ?`, -units, store)
+		// Too little there means that somebody else gave the same room back since its task was read.
+		n, err := tx.Exec(`UPDATE prestock_room SET units = units - ? WHERE store_key = ? AND units >= ?`, -units, store, -units)
+		if err == nil && n == 0 {
+			err = db.ErrAgain
+		}
 		return err == nil, err
 	case units > room:
 		return false, nil

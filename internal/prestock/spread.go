@@ -30,7 +30,8 @@ type Share struct {
 // ties go to the smaller key. The result is in the order of keys; what it lacks to expected found
 // no room, or makes no full pack. It depends on nothing but its arguments.
 //
-// This is where a forecast will take over: it decides the quantity of a neighbourhood.
+// It is for SKUs that nobody has ever sold, and for what found no room where it was wanted; for all
+// else see forecast.Allotter.
 func Spread(expected, casePack int, stores []Candidate) []Share {
 	left := max(0, expected) / casePack
 	vessels := make([]vessel, len(stores))
@@ -61,7 +62,7 @@ func Spread(expected, casePack int, stores []Candidate) []Share {
 			}
 			vessels[i].weight = w
 		}
-		left -= fill(vessels, left)
+		left -= pour(vessels, left)
 	}
 	var shares []Share
 	for _, v := range vessels {
@@ -80,8 +81,8 @@ type vessel struct {
 	packs  int // packs it has
 }
 
-// fill pours packs into the vessels that have weight and room, and returns how many went in.
-func fill(vessels []vessel, packs int) int {
+// pour fills packs into the vessels that have weight and room, and returns how many went in.
+func pour(vessels []vessel, packs int) int {
 	var open []*vessel
 	total := 0.0
 	for i := range vessels {

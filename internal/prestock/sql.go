@@ -15,7 +15,7 @@ import (
 
 func fromMs(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
-const campaignColumns = `key, name, status, starts_at, ends_at, cells, leads, last_event, event_count, version, created_at, updated_at`
+const campaignColumns = `key, name, status, starts_at, ends_at, cells, leads, last_event, event_count, version, created_at, updated_at, kind, night`
 
 type campaignRow struct {
 	Key      int64
@@ -29,6 +29,8 @@ type campaignRow struct {
 	Version   int64
 	CreatedAt int64 `db:"created_at"`
 	UpdatedAt int64 `db:"updated_at"`
+	Kind      string
+	Night     *int64
 }
 
 type skuRow struct {
@@ -38,24 +40,27 @@ type skuRow struct {
 	Uplift        *float64 `db:"uplift"`
 	Margin        *int64   `db:"margin_amount"`
 	HoldingCost   *int64   `db:"holding_cost_amount"`
+	Fee           *int64   `db:"fee_amount"`
+	FeeCurrency   string   `db:"fee_currency"`
 	Currency      string
 	CasePack      int `db:"case_pack"`
 }
 
 func (r skuRow) sku() SKU {
-	money := func(amount *int64) *Money {
+	in := func(amount *int64, currency string) *Money {
 		if amount == nil {
 			return nil
 		}
-		return &Money{*amount, r.Currency}
+		return &Money{*amount, currency}
 	}
+	money := func(amount *int64) *Money { return in(amount, r.Currency) }
 	return SKU{SKU: r.SKU, ExpectedUnits: r.ExpectedUnits, Uplift: r.Uplift, UnitMargin: money(r.Margin),
-		UnitHoldingCost: money(r.HoldingCost), CasePack: r.CasePack}
+		UnitHoldingCost: money(r.HoldingCost), UnitFee: in(r.Fee, r.FeeCurrency), CasePack: r.CasePack}
 }
 
 func (r campaignRow) campaign() (Campaign, error) {
 	c := Campaign{Key: r.Key, Name: r.Name, Status: r.Status, StartsAt: fromMs(r.StartsAt), EndsAt: fromMs(r.EndsAt),
-		Version: r.Version, Chain: r.Chain, CreatedAt: fromMs(r.CreatedAt), UpdatedAt: fromMs(r.UpdatedAt)}
+		Version: r.Version, Chain: r.Chain, CreatedAt: fromMs(r.CreatedAt), UpdatedAt: fromMs(r.UpdatedAt), Kind: r.Kind, Night: r.Night}
 	var cells []string
 	if err := json.Unmarshal([]byte(r.Cells), &cells); err != nil {
 		return c, fmt.Errorf("campaign %d: cells: %w", r.Key, err)
@@ -88,8 +93,8 @@ func campaigns(q db.Queryer, rows []campaignRow) ([]Campaign, error) {
 		}
 		at[r.Key], keys[i] = i, r.Key
 	}
-	query, args, err := db.In(`SELECT campaign_key, sku, expected_units, uplift, margin_amount, holding_cost_amount, currency, case_pack
-		FROM campaign_sku WHERE campaign_key IN (?) ORDER BY campaign_key, position`, keys)
+	query, args, err := db.In(`SELECT campaign_key, sku, expected_units, uplift, margin_amount, holding_cost_amount, currency, case_pack,
+		fee_amount, fee_currency FROM campaign_sku WHERE campaign_key IN (?) ORDER BY campaign_key, position`, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -140,14 +145,17 @@ func insertCampaign(tx *db.Tx, c *Campaign) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`INSERT INTO campaign (`+campaignColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	if _, err := tx.Exec(`INSERT INTO campaign (`+campaignColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Key, c.Name, c.Status, c.StartsAt.UnixMilli(), c.EndsAt.UnixMilli(), string(where), string(leads),
-		c.Chain.Last, c.Chain.Count, c.Version, c.CreatedAt.UnixMilli(), c.UpdatedAt.UnixMilli()); err != nil {
+		c.Chain.Last, c.Chain.Count, c.Version, c.CreatedAt.UnixMilli(), c.UpdatedAt.UnixMilli(), c.Kind, c.Night); err != nil {
 		return err
 	}
 	for i, s := range c.SKUs {
-		var margin, cost *int64
-		unit := ""
+		var margin, cost, fee *int64
+		unit, feeUnit := "", ""
+		if s.UnitFee != nil {
+			fee, feeUnit = &s.UnitFee.Amount, s.UnitFee.Currency
+		}
 		if s.UnitMargin != nil {
 			margin, unit = &s.UnitMargin.Amount, s.UnitMargin.Currency
 		}
@@ -155,8 +163,8 @@ func insertCampaign(tx *db.Tx, c *Campaign) error {
 			cost, unit = &s.UnitHoldingCost.Amount, s.UnitHoldingCost.Currency
 		}
 		if _, err := tx.Exec(`INSERT INTO campaign_sku (campaign_key, position, sku, expected_units, uplift, margin_amount,
-			holding_cost_amount, currency, case_pack) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			c.Key, i, s.SKU, s.ExpectedUnits, s.Uplift, margin, cost, unit, s.CasePack); err != nil {
+			holding_cost_amount, currency, case_pack, fee_amount, fee_currency) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			c.Key, i, s.SKU, s.ExpectedUnits, s.Uplift, margin, cost, unit, s.CasePack, fee, feeUnit); err != nil {
 			return err
 		}
 	}
@@ -176,7 +184,8 @@ func saveCampaign(tx *db.Tx, c *Campaign, what string, data any) error {
 }
 
 const taskColumns = `key, campaign_key, store_key, cell, sku, parent_key, asked, committed, reallocated, counted, status, reason,
-	reason_text, lead_s, ack_deadline, stock_deadline, hold_until, last_event, event_count, version, created_at, updated_at`
+	reason_text, lead_s, ack_deadline, stock_deadline, hold_until, last_event, event_count, version, created_at, updated_at, leftover,
+	prompted_at, next_at, uplift, cell_units, near_units`
 
 type taskRow struct {
 	Key           int64
@@ -200,6 +209,9 @@ type taskRow struct {
 	Version   int64
 	CreatedAt int64 `db:"created_at"`
 	UpdatedAt int64 `db:"updated_at"`
+	Leftover  *int
+	promptRow
+	termsRow
 }
 
 func (r taskRow) task() Task {
@@ -207,7 +219,7 @@ func (r taskRow) task() Task {
 		Asked: r.Asked, Committed: r.Committed, Reallocated: r.Reallocated, Counted: r.Counted, Status: Status(r.Status),
 		DeclineReason: r.Reason, ReasonText: r.ReasonText, AckDeadline: fromMs(r.AckDeadline),
 		StockDeadline: fromMs(r.StockDeadline), HoldUntil: fromMs(r.HoldUntil), Version: r.Version, Chain: r.Chain,
-		CreatedAt: fromMs(r.CreatedAt), UpdatedAt: fromMs(r.UpdatedAt), lead: r.Lead}
+		CreatedAt: fromMs(r.CreatedAt), UpdatedAt: fromMs(r.UpdatedAt), Leftover: r.Leftover, PromptedAt: r.promptedAt(), lead: r.Lead, nextAt: r.NextAt, Why: r.terms()}
 }
 
 func selectTasks(q db.Queryer, query string, args ...any) ([]Task, error) {
@@ -237,72 +249,68 @@ func loadTask(q db.Queryer, key int64) (Task, error) {
 func insertTask(tx *db.Tx, t *Task) error {
 	t.CreatedAt, t.UpdatedAt, t.Version = tx.Now(), tx.Now(), 1
 	n, err := tx.Exec(`INSERT INTO prestock_task (`+taskColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		t.Key, t.Campaign, t.Store, int64(t.Cell), t.SKU, t.Parent, t.Asked, t.Committed, t.Reallocated, t.Counted,
 		string(t.Status), t.DeclineReason, t.ReasonText, t.lead, t.AckDeadline.UnixMilli(), t.StockDeadline.UnixMilli(),
-		t.HoldUntil.UnixMilli(), t.Chain.Last, t.Chain.Count, t.Version, t.CreatedAt.UnixMilli(), t.UpdatedAt.UnixMilli())
+		t.HoldUntil.UnixMilli(), t.Chain.Last, t.Chain.Count, t.Version, t.CreatedAt.UnixMilli(), t.UpdatedAt.UnixMilli(), t.Leftover, millis(t.PromptedAt), t.nextAt, t.Why.Uplift, t.Why.CellUnits, t.Why.NearUnits)
 	if err == nil && n == 0 {
 		err = db.ErrAgain // another process planned the same meanwhile
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return advance(tx, nil, t)
+}
+
+// deleteTask forgets a task that was planned and whose store never heard of it, and gives its room back.
+func deleteTask(tx *db.Tx, t *Task) error {
+	n, err := tx.Exec(`DELETE FROM prestock_task WHERE key = ? AND version = ?`, t.Key, t.Version)
+	if err == nil && n == 0 {
+		err = db.ErrAgain
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := claimRoom(tx, t.Store, -t.holds(), 0); err != nil {
+		return err
+	}
+	return advance(tx, t, nil)
 }
 
 // saveTask writes t back over old and keeps the room on the shelf in step: room is what the shelf
 // leaves for all tasks together, and ok is false when t needs more. When another transaction
 // changed the row meanwhile, the whole function is run again.
 func saveTask(tx *db.Tx, old, t *Task, room int) (ok bool, err error) {
-	if ok, err = claimRoom(tx, t.Store, t.holds()-old.holds(), room); err != nil || !ok {
-		return ok, err
+	more := t.holds() - old.holds()
+	if more > 0 {
+		if ok, err = claimRoom(tx, t.Store, more, room); err != nil || !ok {
+			return ok, err
+		}
 	}
 	t.UpdatedAt = tx.Now()
 	n, err := tx.Exec(`UPDATE prestock_task SET asked = ?, committed = ?, reallocated = ?, counted = ?, status = ?, reason = ?,
 		reason_text = ?, lead_s = ?, ack_deadline = ?, stock_deadline = ?, last_event = ?, event_count = ?, version = version + 1,
-		updated_at = ? WHERE key = ? AND version = ?`,
+		updated_at = ?, leftover = ?, prompted_at = ?, next_at = ? WHERE key = ? AND version = ?`,
 		t.Asked, t.Committed, t.Reallocated, t.Counted, string(t.Status), t.DeclineReason, t.ReasonText, t.lead,
-		t.AckDeadline.UnixMilli(), t.StockDeadline.UnixMilli(), t.Chain.Last, t.Chain.Count, t.UpdatedAt.UnixMilli(), t.Key, t.Version)
+		t.AckDeadline.UnixMilli(), t.StockDeadline.UnixMilli(), t.Chain.Last, t.Chain.Count, t.UpdatedAt.UnixMilli(), t.Leftover,
+		millis(t.PromptedAt), t.nextAt, t.Key, t.Version)
 	if err == nil && n == 0 {
 		err = db.ErrAgain
 	}
-	t.Version++
-	return err == nil, err
-}
-
-// withPrompts reads the prompts that went out for tasks.
-func withPrompts(q db.Queryer, tasks []Task) error {
-	if len(tasks) == 0 {
-		return nil
-	}
-	at := make(map[int64]int, len(tasks))
-	keys := make([]int64, len(tasks))
-	for i, t := range tasks {
-		at[t.Key], keys[i] = i, t.Key
-	}
-	query, args, err := db.In(`SELECT task_key, lead_s, at, channel FROM prestock_prompt WHERE task_key IN (?) AND sent = TRUE
-		ORDER BY at, lead_s DESC`, keys)
 	if err != nil {
-		return err
+		return false, err
 	}
-	var rows []struct {
-		Task    int64 `db:"task_key"`
-		LeadS   int   `db:"lead_s"`
-		At      int64
-		Channel string
+	t.Version++
+	// Given back once the row has said that nobody else did.
+	if more < 0 {
+		if _, err := claimRoom(tx, t.Store, more, room); err != nil {
+			return false, err
+		}
 	}
-	if err := q.Select(&rows, query, args...); err != nil {
-		return err
+	if err := keepWord(tx, old, t); err != nil {
+		return false, err
 	}
-	for _, r := range rows {
-		t := &tasks[at[r.Task]]
-		t.Prompts = append(t.Prompts, Prompt{fromMs(r.At), r.Channel, r.LeadS})
-	}
-	return nil
-}
-
-// insertPrompt records a prompt; fresh is false when there is one for this lead already.
-func insertPrompt(tx *db.Tx, task int64, lead int, channel string, sent bool) (fresh bool, err error) {
-	n, err := tx.Exec(`INSERT INTO prestock_prompt (task_key, lead_s, at, channel, sent) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (task_key, lead_s) DO NOTHING`, task, lead, tx.Now().UnixMilli(), channel, sent)
-	return n == 1, err
+	return true, advance(tx, old, t)
 }
 
 // among is `column IN (…)` and its arguments; the values are few and at least one.

@@ -20,10 +20,13 @@ import (
 func Jobs(b *Book) []job.Job {
 	return []job.Job{
 		{Name: "prestock-prompts", Schedule: job.Every(time.Minute), CatchUp: 1,
+			// What is over goes first: after a long pause nobody is reminded of what is over a moment later.
 			Idle: b.idle(b.anyPrompt), Run: b.run([]sweep{
-				{"prompts", b.PromptDue}, {"tasks expired", b.ExpireDue}, {"tasks lapsed", b.LapseDue}})},
+				{"tasks expired", b.ExpireDue}, {"tasks lapsed", b.LapseDue}, {"prompts", b.PromptDue}})},
 		{Name: "prestock-release", Schedule: job.Every(time.Hour), CatchUp: 1,
 			Idle: b.idle(b.anyRelease), Run: b.run([]sweep{{"tasks ended", b.ReleaseDue}})},
+		planJob(b), replenishJob(b),
+		demandJob(b),
 	}
 }
 
@@ -68,11 +71,10 @@ func (b *Book) anyPrompt(ctx context.Context) (bool, error) {
 	}
 	now := b.db.Now()
 	for i := range running {
-		lead, ok := running[i].dueLead(now)
-		if !ok {
+		if _, ok := running[i].dueLead(now); !ok {
 			continue
 		}
-		if due, err := b.exists(ctx, `prestock_task WHERE `+toPrompt, running[i].Key, lead); due || err != nil {
+		if due, err := b.exists(ctx, `prestock_task WHERE `+toPrompt, running[i].Key, now.UnixMilli()); due || err != nil {
 			return due, err
 		}
 	}
@@ -97,16 +99,16 @@ func (b *Book) anyRelease(ctx context.Context) (bool, error) {
 
 // What is due. Each is the condition of a partial index.
 const (
-	toPrompt = `campaign_key = ? AND lead_s > ? AND status IN ('planned', 'prompted', 'acknowledged', 'partially_acknowledged')`
-	expiring = `status = 'prompted' AND ack_deadline <= ?`
+	toPrompt = `campaign_key = ? AND next_at <= ? AND status IN ('planned', 'prompted', 'acknowledged', 'partially_acknowledged')`
+	expiring = `status = 'prompted' AND ack_deadline <= ? AND prompted_at > 0`
 	lapsing  = `status IN ('acknowledged', 'partially_acknowledged') AND stock_deadline <= ?`
 	ending   = `status IN ('planned', 'prompted', 'acknowledged', 'partially_acknowledged', 'stocked', 'shortfall') AND hold_until <= ?`
 	over     = `status = 'approved' AND ends_at <= ?`
 )
 
 // halfCancelled are the campaigns whose Cancel was interrupted.
-const halfCancelled = `status = 'cancelled' AND ends_at > ? AND EXISTS (SELECT 1 FROM prestock_task t WHERE t.campaign_key = campaign.key
-	AND t.status IN ('planned', 'prompted', 'acknowledged', 'partially_acknowledged', 'stocked', 'shortfall'))`
+const halfCancelled = `status = 'cancelled' AND ends_at > ? AND EXISTS (SELECT 1 FROM prestock_task t WHERE t.hold_until = campaign.ends_at
+	AND +t.campaign_key = campaign.key AND t.status IN ('planned', 'prompted', 'acknowledged', 'partially_acknowledged', 'stocked', 'shortfall'))`
 
 // running are the approved campaigns that are not over.
 func (b *Book) running(ctx context.Context) ([]Campaign, error) {
@@ -119,9 +121,8 @@ func (b *Book) running(ctx context.Context) ([]Campaign, error) {
 	return campaigns(q, rows)
 }
 
-// PromptDue sends the prompts whose lead has come, to stores that have not counted yet, and returns
-// how many. When several leads of a task are due at once, because the campaign was approved late or
-// nobody ran for a while, only the latest goes out and the others are recorded as passed over.
+// PromptDue sends the prompts and reminders that are due, to stores that have not counted yet, and
+// returns how many; moment says when that is.
 func (b *Book) PromptDue(ctx context.Context) (int, error) {
 	running, err := b.running(ctx)
 	if err != nil {
@@ -130,11 +131,10 @@ func (b *Book) PromptDue(ctx context.Context) (int, error) {
 	sent := 0
 	for i := range running {
 		c := &running[i]
-		lead, ok := c.dueLead(b.db.Now())
-		if !ok {
+		if _, ok := c.dueLead(b.db.Now()); !ok {
 			continue
 		}
-		n, err := b.promptAll(ctx, c, lead)
+		n, err := b.promptAll(ctx, c.Key)
 		sent += n
 		if err != nil {
 			return sent, err
@@ -143,49 +143,18 @@ func (b *Book) PromptDue(ctx context.Context) (int, error) {
 	return sent, nil
 }
 
-func (b *Book) promptAll(ctx context.Context, c *Campaign, lead int) (int, error) {
-	// Counted apart from inChunks: a task that another process has just prompted is no prompt sent.
-	sent := 0
-	_, err := b.inChunks(ctx, func(tx *db.Tx) ([]Task, error) {
-		now, err := lockCampaign(tx, c.Key)
-		if err != nil || !now.running(tx.Now()) {
-			return nil, err
+func (b *Book) promptAll(ctx context.Context, campaign int64) (sent int, err error) {
+	for {
+		found, told := 0, 0
+		err := b.db.InTx(ctx, func(tx *db.Tx) (err error) {
+			found, told, err = attendDue(tx, campaign)
+			return err
+		})
+		if err != nil || found == 0 {
+			return sent, err
 		}
-		return selectTasks(tx, `WHERE `+toPrompt+` LIMIT ?`, c.Key, lead, chunk)
-	}, func(tx *db.Tx, t *Task) error {
-		fresh, err := prompt(tx, c, t, lead)
-		if fresh {
-			tx.OnCommit(func() { sent++ })
-		}
-		return err
-	})
-	return sent, err
-}
-
-// prompt sends one prompt. The row of the prompt decides whether it is new, whatever the task says.
-func prompt(tx *db.Tx, c *Campaign, t *Task, lead int) (fresh bool, err error) {
-	for _, passed := range c.Leads {
-		if passed > lead && passed < t.lead {
-			if _, err := insertPrompt(tx, t.Key, passed, Inbox, false); err != nil {
-				return false, err
-			}
-		}
+		sent += told
 	}
-	if fresh, err = insertPrompt(tx, t.Key, lead, Inbox, true); err != nil {
-		return false, err
-	}
-	old := *t
-	t.lead = lead
-	if t.Status == Planned {
-		t.Status = Prompted
-		t.AckDeadline, t.StockDeadline = deadlines(tx.Now(), c.StartsAt, c.EndsAt, c.shortest())
-	}
-	if fresh {
-		if err := note(tx, t, "prestock.prompted", told{LeadS: lead}); err != nil {
-			return false, err
-		}
-	}
-	return fresh, shrink(tx, &old, t)
 }
 
 // ExpireDue ends the tasks whose store did not answer in time, and asks the next stores. It returns
@@ -295,6 +264,7 @@ func release(tx *db.Tx, t *Task) error {
 		if err != nil {
 			return err
 		}
+		t.Leftover = &left
 		if t.Status = Consumed; left > 0 {
 			t.Status, say.Left = Released, left
 		}

@@ -12,6 +12,7 @@ import (
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
 	"doorstep/internal/ident"
+	"doorstep/internal/notify"
 )
 
 type wireEvent struct {
@@ -28,7 +29,7 @@ type wireEvent struct {
 
 // subjects are what the resource of an event's type is called by.
 var subjects = map[string]string{"order": ident.Order, "dropoff": ident.Order, "store": ident.Store, "campaign": ident.Campaign,
-	"prestock": ident.Prestock, "key": ident.Key, "merchant": ident.Merchant}
+	"prestock": ident.Prestock, "key": ident.Key, "merchant": ident.Merchant, "exception": notify.ExceptionPrefix}
 
 func (s *Server) eventOut(e event.Event) wireEvent {
 	resource, _, _ := strings.Cut(e.Type, ".")

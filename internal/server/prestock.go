@@ -1,10 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"mime"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"doorstep/internal/auth"
@@ -50,6 +54,7 @@ type campaignSKU struct {
 	Uplift          *float64 `json:"uplift,omitempty"`
 	UnitMargin      *money   `json:"unit_margin,omitempty"`
 	UnitHoldingCost *money   `json:"unit_holding_cost,omitempty"`
+	UnitFee         *money   `json:"unit_fee,omitempty"`
 	CasePack        *int     `json:"case_pack,omitempty"`
 }
 
@@ -78,7 +83,8 @@ func (in *campaignIn) input() (prestock.CampaignInput, error) {
 	for i, s := range in.SKUs {
 		at := fmt.Sprintf("/skus/%d/", i)
 		x := prestock.SKU{SKU: s.SKU, ExpectedUnits: s.ExpectedUnits, Uplift: s.Uplift, CasePack: 1,
-			UnitMargin: s.UnitMargin.check(&f, at+"unit_margin"), UnitHoldingCost: s.UnitHoldingCost.check(&f, at+"unit_holding_cost")}
+			UnitMargin: s.UnitMargin.check(&f, at+"unit_margin"), UnitHoldingCost: s.UnitHoldingCost.check(&f, at+"unit_holding_cost"),
+			UnitFee: s.UnitFee.check(&f, at+"unit_fee")}
 		if s.CasePack != nil {
 			if x.CasePack = *s.CasePack; x.CasePack < 1 {
 				x.CasePack = -1 // given and wrong, where 0 would mean not given
@@ -101,6 +107,8 @@ type wireCampaign struct {
 	Version   int64           `json:"version"`
 	CreatedAt stamp           `json:"created_at"`
 	UpdatedAt stamp           `json:"updated_at"`
+	Kind      string          `json:"kind"`
+	Plan      *wirePlan       `json:"plan,omitempty"` // where one campaign is asked for
 }
 
 func (k *call) replyCampaign(status int, c prestock.Campaign, err error) error {
@@ -113,9 +121,9 @@ func (k *call) replyCampaign(status int, c prestock.Campaign, err error) error {
 
 func (k *call) campaignOut(c *prestock.Campaign) wireCampaign {
 	w := wireCampaign{ID: k.names.Name(ident.Campaign, c.Key), Name: c.Name, Status: prestock.Status(c.Status), StartsAt: stamp(c.StartsAt), EndsAt: stamp(c.EndsAt),
-		SKUs: []campaignSKU{}, Cells: []string{}, Leads: c.Leads, Version: c.Version, CreatedAt: stamp(c.CreatedAt), UpdatedAt: stamp(c.UpdatedAt)}
+		SKUs: []campaignSKU{}, Cells: []string{}, Leads: c.Leads, Version: c.Version, CreatedAt: stamp(c.CreatedAt), UpdatedAt: stamp(c.UpdatedAt), Kind: c.Kind}
 	for _, s := range c.SKUs {
-		w.SKUs = append(w.SKUs, campaignSKU{s.SKU, s.ExpectedUnits, s.Uplift, (*money)(s.UnitMargin), (*money)(s.UnitHoldingCost), &s.CasePack})
+		w.SKUs = append(w.SKUs, campaignSKU{s.SKU, s.ExpectedUnits, s.Uplift, (*money)(s.UnitMargin), (*money)(s.UnitHoldingCost), (*money)(s.UnitFee), &s.CasePack})
 	}
 	for _, cell := range c.Cells {
 		w.Cells = append(w.Cells, cell.String())
@@ -167,7 +175,16 @@ func (k *call) onCampaign(f func(key int64) (prestock.Campaign, error)) error {
 }
 
 func (k *call) getCampaign() error {
-	return k.onCampaign(func(key int64) (prestock.Campaign, error) { return k.Prestock.GetCampaign(k.ctx, key) })
+	key, err := k.key(ident.Campaign, "campaign")
+	if err != nil {
+		return err
+	}
+	w, err := k.campaignWithPlan(key)
+	if err != nil {
+		return err
+	}
+	k.etag(w.Version)
+	return k.reply(http.StatusOK, w)
 }
 
 func (k *call) approveCampaign() error {
@@ -183,20 +200,157 @@ func (k *call) planCampaign() error {
 	if err != nil {
 		return err
 	}
+	later, err := k.planLater(key)
+	if err != nil {
+		return err
+	}
+	if later {
+		return k.queuePlan(key)
+	}
 	p, err := k.Prestock.Plan(k.ctx, key)
 	if err != nil {
 		return err
 	}
-	return k.reply(http.StatusOK, map[string]any{"campaign_id": k.names.Name(ident.Campaign, key), "status": p.Status, "tasks": p.Tasks,
-		"asked": p.Asked, "unallocated": p.Unplaced, "created": p.Created, "updated": p.Changed, "removed": p.Removed, "unchanged": p.Unchanged})
+	return k.reply(http.StatusOK, k.planOut(&p))
+}
+
+// planLater reports whether the answer comes before the plan: asked for so, or the network is large.
+func (k *call) planLater(key int64) (bool, error) {
+	for _, prefer := range k.r.Header.Values("Prefer") {
+		for p := range strings.SplitSeq(prefer, ",") {
+			if strings.EqualFold(strings.TrimSpace(p), "respond-async") {
+				k.header.Set("Preference-Applied", "respond-async")
+				return true, nil
+			}
+		}
+	}
+	switch k.query("async") {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	case "":
+		return k.Prestock.LargePlan(k.ctx, key)
+	}
+	return false, fault.InvalidField("async", "not-a-boolean", "true or false")
+}
+
+func (k *call) queuePlan(key int64) error {
+	if _, err := k.Prestock.PlanLater(k.ctx, key); err != nil {
+		return err
+	}
+	k.Jobs.Wake(prestock.PlanJob)
+	k.header.Set("Location", "/v1/campaigns/"+k.names.Name(ident.Campaign, key))
+	w, err := k.campaignWithPlan(key)
+	if err != nil {
+		return err
+	}
+	return k.reply(http.StatusAccepted, w)
+}
+
+func (k *call) campaignWithPlan(key int64) (wireCampaign, error) {
+	c, err := k.Prestock.GetCampaign(k.ctx, key)
+	if err != nil {
+		return wireCampaign{}, err
+	}
+	w := k.campaignOut(&c)
+	run, err := k.Prestock.LastPlan(k.ctx, key)
+	if err != nil || run == nil {
+		return w, err
+	}
+	w.Plan = &wirePlan{State: run.State, Step: optional(run.Step), Background: run.Background, DoneStores: run.DoneStores, TotalStores: run.TotalStores,
+		StartedAt: stamp(run.StartedAt), UpdatedAt: stamp(run.UpdatedAt), FinishedAt: stampOf(run.FinishedAt), Problem: optional(run.Problem)}
+	if run.State != prestock.PlanRunning {
+		w.Plan.Step = nil
+	}
+	if run.Result != nil {
+		r := k.planOut(run.Result)
+		w.Plan.Result = &r
+	}
+	return w, nil
+}
+
+// wirePlan is how far the last run of a campaign's plan is.
+type wirePlan struct {
+	State       string          `json:"state"`
+	Step        *string         `json:"step"`
+	Background  bool            `json:"background"`
+	DoneStores  int             `json:"done_stores"`
+	TotalStores int             `json:"total_stores"`
+	StartedAt   stamp           `json:"started_at"`
+	UpdatedAt   stamp           `json:"updated_at"`
+	FinishedAt  *stamp          `json:"finished_at"`
+	Problem     *string         `json:"problem"`
+	Result      *wirePlanResult `json:"result"`
+}
+
+type wirePlanResult struct {
+	CampaignID string          `json:"campaign_id"`
+	Status     prestock.Status `json:"status"`
+	planCounts
+	BySKU   []planSKU    `json:"by_sku"`
+	Changes []planChange `json:"changes"`
+}
+
+type planCounts struct {
+	Tasks      int `json:"tasks"`
+	Asked      int `json:"asked"`
+	Unplaced   int `json:"unallocated"`
+	Created    int `json:"created"`
+	Changed    int `json:"updated"`
+	Removed    int `json:"removed"`
+	Unchanged  int `json:"unchanged"`
+	UnitsAdded int `json:"units_added"`
+	UnitsTaken int `json:"units_taken"`
+}
+
+type planSKU struct {
+	SKU      string  `json:"sku"`
+	Expected float64 `json:"expected_demand"`
+	planCounts
+}
+
+type planChange struct {
+	Store  string `json:"store_id"`
+	SKU    string `json:"sku"`
+	Before int    `json:"asked_before"`
+	Now    int    `json:"asked_now"`
+}
+
+func countsOf(tasks, asked, unplaced int, d prestock.Diff) planCounts {
+	return planCounts{tasks, asked, unplaced, d.Created, d.Changed, d.Removed, d.Unchanged, d.UnitsAdded, d.UnitsTaken}
+}
+
+func (k *call) planOut(r *prestock.PlanResult) wirePlanResult {
+	w := wirePlanResult{CampaignID: k.names.Name(ident.Campaign, r.Campaign), Status: prestock.Status(r.Status),
+		planCounts: countsOf(r.Tasks, r.Asked, r.Unplaced, r.Diff), BySKU: []planSKU{}, Changes: []planChange{}}
+	for _, s := range r.BySKU {
+		w.BySKU = append(w.BySKU, planSKU{s.SKU, math.Round(s.Expected*100) / 100, countsOf(s.Tasks, s.Asked, s.Unplaced, s.Diff)})
+	}
+	for _, c := range r.Sample {
+		w.Changes = append(w.Changes, planChange{k.names.Name(ident.Store, c.Store), c.SKU, c.Before, c.Now})
+	}
+	return w
 }
 
 type wireUnits struct {
-	Asked       int64 `json:"asked"`
-	Committed   int64 `json:"committed"`
-	Reallocated int64 `json:"reallocated"`
-	Unallocated int64 `json:"unallocated"`
-	Stocked     int64 `json:"stocked"`
+	Asked       int64    `json:"asked"`
+	Committed   int64    `json:"committed"`
+	Reallocated int64    `json:"reallocated"`
+	Unallocated int64    `json:"unallocated"`
+	Stocked     int64    `json:"stocked"`
+	Consumed    int64    `json:"consumed"`
+	Leftover    int64    `json:"leftover"`
+	FillRate    *float64 `json:"expected_fill_rate"`
+}
+
+func unitsOut(u prestock.Units) wireUnits {
+	w := wireUnits{u.Asked, u.Committed, u.Reallocated, u.Unallocated, u.Stocked, u.Consumed, u.Leftover, nil}
+	if rate, ok := u.FillRate(); ok {
+		rate = math.Round(rate*1e4) / 1e4
+		w.FillRate = &rate
+	}
+	return w
 }
 
 func (k *call) campaignProgress() error {
@@ -204,7 +358,11 @@ func (k *call) campaignProgress() error {
 	if err != nil {
 		return err
 	}
-	p, err := k.Prestock.Progress(k.ctx, key)
+	_, limit, err := k.page()
+	if err != nil {
+		return err
+	}
+	p, err := k.Prestock.Progress(k.ctx, key, limit)
 	if err != nil {
 		return err
 	}
@@ -220,15 +378,36 @@ func (k *call) campaignProgress() error {
 		Campaign string `json:"campaign_id"`
 		wireUnits
 		BySKU  []bySKU  `json:"by_sku"`
+		Cells  int      `json:"cells"`
 		ByCell []byCell `json:"by_cell"`
-	}{k.names.Name(ident.Campaign, key), wireUnits(p.Units), []bySKU{}, []byCell{}}
+	}{k.names.Name(ident.Campaign, key), unitsOut(p.Units), []bySKU{}, p.Cells, []byCell{}}
 	for _, s := range p.BySKU {
-		out.BySKU = append(out.BySKU, bySKU{s.SKU, wireUnits(s.Units)})
+		out.BySKU = append(out.BySKU, bySKU{s.SKU, unitsOut(s.Units)})
 	}
 	for _, c := range p.ByCell {
-		out.ByCell = append(out.ByCell, byCell{c.Cell.String(), wireUnits(c.Units)})
+		out.ByCell = append(out.ByCell, byCell{c.Cell.String(), unitsOut(c.Units)})
 	}
 	return k.reply(http.StatusOK, out)
+}
+
+// importDemand keeps past demand from CSV.
+func (k *call) importDemand() error {
+	if kind, _, err := mime.ParseMediaType(k.r.Header.Get("Content-Type")); err != nil || kind != "text/csv" {
+		return fault.New(fault.Unsupported, "unsupported-media-type", "send text/csv")
+	}
+	dry, err := k.dryRun()
+	if err != nil {
+		return err
+	}
+	data, err := k.readAll(maxUpload)
+	if err != nil {
+		return err
+	}
+	res, err := k.Prestock.ImportDemand(k.ctx, bytes.NewReader(data), prestock.DemandOptions{DryRun: dry})
+	if err != nil {
+		return err
+	}
+	return k.replyImport(res)
 }
 
 // ---- tasks
@@ -257,25 +436,41 @@ type wirePrompt struct {
 	At      stamp  `json:"at"`
 	Channel string `json:"channel"`
 	LeadS   int    `json:"lead_s"`
+	Kind    string `json:"kind"`
+	State   string `json:"state"`
 }
 
-func (k *call) taskOut(t *prestock.Task) wireTask {
+func (k *call) taskOut(t *prestock.Task, prompts []wirePrompt, locale string) wireTask {
 	w := wireTask{ID: k.names.Name(ident.Prestock, t.Key), CampaignID: k.names.Name(ident.Campaign, t.Campaign), StoreID: k.names.Name(ident.Store, t.Store),
 		SKU: t.SKU, Asked: t.Asked, Committed: t.Committed, Reallocated: t.Reallocated, Unallocated: t.Asked - t.Committed - t.Reallocated,
-		Counted: t.Counted, Status: t.Status, DeclineReason: optional(t.DeclineReason), ReasonText: t.ReasonText, AckDeadline: stamp(t.AckDeadline),
-		StockDeadline: stamp(t.StockDeadline), HoldUntil: stamp(t.HoldUntil), Prompts: []wirePrompt{}, Version: t.Version}
-	for _, p := range t.Prompts {
-		w.Prompts = append(w.Prompts, wirePrompt{stamp(p.At), p.Channel, p.LeadS})
-	}
+		Counted: t.Counted, Status: t.Status, DeclineReason: optional(t.DeclineReason), ReasonText: t.Reason(locale), AckDeadline: stamp(t.AckDeadline),
+		StockDeadline: stamp(t.StockDeadline), HoldUntil: stamp(t.HoldUntil), Prompts: prompts, Version: t.Version}
 	return w
+}
+
+// locale is the language of who asks: a store's own; everybody else reads English.
+func (k *call) locale() (string, error) {
+	if k.who.Role != auth.RoleStore {
+		return "en", nil
+	}
+	s, err := k.Stores.Get(k.ctx, k.who.Store)
+	return s.Locale, err
 }
 
 func (k *call) replyTask(t prestock.Task, err error) error {
 	if err != nil {
 		return err
 	}
+	prompts, err := k.promptsOut(t)
+	if err != nil {
+		return err
+	}
+	locale, err := k.locale()
+	if err != nil {
+		return err
+	}
 	k.etag(t.Version)
-	return k.reply(http.StatusOK, k.taskOut(&t))
+	return k.reply(http.StatusOK, k.taskOut(&t, prompts[t.Key], locale))
 }
 
 // theTask is the task of the path, if this caller may see it.
@@ -324,10 +519,18 @@ func (k *call) listTasks() error {
 	if err != nil {
 		return err
 	}
+	prompts, err := k.promptsOut(tasks...)
+	if err != nil {
+		return err
+	}
+	locale, err := k.locale()
+	if err != nil {
+		return err
+	}
 	out := make([]wireTask, len(tasks))
 	var last int64
 	for i := range tasks {
-		out[i], last = k.taskOut(&tasks[i]), tasks[i].Key
+		out[i], last = k.taskOut(&tasks[i], prompts[tasks[i].Key], locale), tasks[i].Key
 	}
 	return k.reply(http.StatusOK, newList(k.names, out, more, last))
 }

@@ -23,7 +23,7 @@ func singles(change m) m {
 func (w *world) add(campaign string) *answer {
 	w.Helper()
 	a := w.get(w.admin, "/v1/campaigns/"+campaign+"/progress").want(200)
-	fields := []string{"asked", "committed", "reallocated", "unallocated", "stocked"}
+	fields := []string{"asked", "committed", "reallocated", "unallocated", "stocked", "consumed", "leftover"}
 	check := func(p string) {
 		w.Helper()
 		if a.number(p+"asked") != a.number(p+"committed")+a.number(p+"reallocated")+a.number(p+"unallocated") {
@@ -286,6 +286,7 @@ func TestBadCampaignsAreRefusedNamingTheField(t *testing.T) {
 			{"no pack", sku(m{"case_pack": 0}), 422, "/skus/0/case_pack"},
 			{"no uplift", sku(m{"uplift": 0}), 422, "/skus/0/uplift"},
 			{"currency", sku(m{"unit_margin": m{"amount": 1, "currency": "shilling"}}), 422, "/skus/0/unit_margin/currency"},
+			{"a fee in no currency", sku(m{"unit_fee": m{"amount": 1, "currency": "shilling"}}), 422, "/skus/0/unit_fee/currency"},
 			{"two currencies", sku(m{"unit_margin": m{"amount": 1, "currency": "KES"}, "unit_holding_cost": m{"amount": 1, "currency": "USD"}}), 422, "/skus/0/unit_holding_cost/currency"},
 			{"the same SKU twice", m{"skus": []m{{"sku": "a", "expected_units": 1}, {"sku": "a", "expected_units": 1}}}, 422, "/skus/1/sku"},
 			{"a cell that is none", m{"h3_cells": []string{"banana"}}, 422, "/h3_cells/0"},
@@ -303,5 +304,100 @@ func TestBadCampaignsAreRefusedNamingTheField(t *testing.T) {
 		id := w.post(w.admin, "/v1/campaigns", singles(m{"skus": []m{{"sku": "caviar"}}})).want(201).text("id")
 		w.store("duka", nil)
 		w.post(w.admin, "/v1/campaigns/"+id+"/plan", nil).want(422).names("/skus/0/expected_units")
+	})
+}
+
+func TestPastDemandIsImported(t *testing.T) {
+	story(t, func(w *world) {
+		id := w.store("Duka", m{"external_id": "d1"})
+		desk, shop, seller := w.key("dispatcher", "", ""), w.key("store", id, ""), w.key("merchant", "", "Acme")
+		load := func(key, kind, query, body string) *answer {
+			return w.send(request{method: "POST", path: "/v1/demand-imports" + query, key: key, kind: kind, body: body})
+		}
+		counts := func(a *answer) string {
+			return fmt.Sprint(a.number("created"), a.number("updated"), a.number("unchanged"), a.number("failed"))
+		}
+		csv := "date;external_id;sku;units;stockout_hours;shelf\n2026-11-01;d1;milk;14;2.5;3\n2026-11-02;d1;milk;12;;3\n" +
+			"2026-11-03;d9;milk;9;;3\n2026-11-04;d1;milk;9;25;3\n"
+		for _, c := range []struct{ query, want string }{{"?dry_run=true", "2 0 0 2"}, {"", "2 0 0 2"}, {"", "0 0 2 2"}} {
+			a := load(desk, "text/csv", c.query, csv).want(200)
+			if counts(a) != c.want || a.text("errors.0.code") != "unknown-store" || a.number("errors.0.row") != 4 || a.text("errors.0.field") != "external_id" ||
+				a.text("errors.1.code") != "out-of-range" || a.text("errors.1.field") != "stockout_hours" || a.text("unknown_columns.0") != "shelf" {
+				t.Errorf("%q: %s", c.query, a.body)
+			}
+		}
+		if a := load(desk, "text/csv; charset=utf-8", "", strings.Replace(csv, ";12;", ";13;", 1)).want(200); counts(a) != "0 1 1 2" {
+			t.Errorf("a corrected row: %s", a.body)
+		}
+		load(desk, "text/csv", "?dry_run=perhaps", csv).want(422).names("dry_run")
+		load(desk, "application/json", "", "{}").refused(415, "unsupported-media-type")
+		load(desk, "text/csv", "", "day,units\n2026-11-01,4\n").refused(422, "invalid")
+		load(desk, "text/csv", "", "").want(422)
+		load(shop, "text/csv", "", csv).want(403)
+		load(seller, "text/csv", "", csv).want(403)
+		load("", "text/csv", "", csv).want(401)
+	})
+}
+
+// Many cells, an answer of bounded size: the cells that lack most first.
+func TestProgressOfManyCells(t *testing.T) {
+	story(t, func(w *world) {
+		for i := range 12 {
+			w.store(fmt.Sprintf("duka %d", i), m{"location": northOf(float64(i) * 3000), "shelf_units": 120})
+		}
+		id := w.post(w.admin, "/v1/campaigns", singles(nil)).want(201).text("id")
+		path := "/v1/campaigns/" + id
+		w.post(w.admin, path+"/plan", nil).want(200)
+		a := w.add(id)
+		n := a.number("cells")
+		if n < 6 || len(a.at("by_cell").([]any)) != n || a.at("expected_fill_rate") != 0.0 {
+			t.Errorf("all cells: %s", a.body)
+		}
+		few := w.get(w.admin, path+"/progress?limit=2").want(200)
+		if few.number("cells") != n || len(few.at("by_cell").([]any)) != 2 || few.number("asked") != a.number("asked") ||
+			few.text("by_cell.0.h3_cell") != a.text("by_cell.0.h3_cell") {
+			t.Errorf("the two worst cells: %s", few.body)
+		}
+		w.get(w.admin, path+"/progress?limit=0").want(422).names("limit")
+		w.get(w.key("merchant", "", "Acme"), path+"/progress").want(403)
+		empty := w.post(w.admin, "/v1/campaigns", singles(m{"name": "Later"})).want(201).text("id")
+		if a := w.get(w.admin, "/v1/campaigns/"+empty+"/progress").want(200); a.number("cells") != 0 || a.at("expected_fill_rate") != nil {
+			t.Errorf("no plan, no progress: %s", a.body)
+		}
+	})
+}
+
+// What people order here is past demand by itself, also what they could not have: a plan needs no file.
+func TestOrdersArePastDemand(t *testing.T) {
+	story(t, func(w *world) {
+		id := w.store("Duka", m{"shelf_units": 200})
+		seller := w.key("merchant", "", "Acme")
+		fair := singles(m{"starts_at": "2026-12-05T09:00:00Z", "ends_at": "2026-12-06T09:00:00Z", "skus": []m{{"sku": "milk"}}})
+		path := "/v1/campaigns/" + w.post(w.admin, "/v1/campaigns", fair).want(201).text("id")
+		w.post(w.admin, path+"/plan", nil).want(422).names("/skus/0/expected_units")
+		w.stock(id, "milk", 12)
+		for day := range 8 {
+			for range 2 {
+				if o := w.order(seller, m{"items": []m{{"sku": "milk", "quantity": 6}}}); o.text("store.name") != "Duka" {
+					t.Fatalf("day %d: %s", day, o.body)
+				}
+			}
+			// The shelf is empty until the evening: this one goes nowhere, and was wanted all the same.
+			if o := w.order(seller, m{"items": []m{{"sku": "milk", "quantity": 6}}}); o.text("status_reason") != "store_out_of_stock" {
+				t.Fatalf("day %d: %s", day, o.body)
+			} else if day%2 == 0 {
+				w.post(seller, "/v1/orders/"+o.text("id")+"/cancel", m{"reason": "cancelled_by_merchant"}).want(200)
+			}
+			w.clock.Advance(6 * time.Hour)
+			w.stock(id, "milk", 12*(day+2)) // those of the days before are promised, and not fetched yet
+			w.clock.Advance(18 * time.Hour)
+		}
+		w.run("demand")
+		w.run("demand")
+		p := w.post(w.admin, path+"/plan", nil).want(200)
+		if n := p.number("asked"); n < 12 || n > 60 {
+			t.Errorf("18 are wanted each day, the plan: %s", p.body)
+		}
+		w.add(path[len("/v1/campaigns/"):])
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"doorstep/internal/ident"
 	"doorstep/internal/job"
 	"doorstep/internal/match"
+	"doorstep/internal/notify"
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
 	"doorstep/internal/prestock"
@@ -37,6 +38,7 @@ type Parts struct {
 	Match    *match.Book
 	Dropoff  *dropoff.Book
 	Prestock *prestock.Book
+	Notify   *notify.Book // nil: stores are told nothing, and find their tasks in the list
 	Events   *event.Log
 	Jobs     *job.Runner
 	Log      *slog.Logger

@@ -26,6 +26,7 @@ type storeIn struct {
 	Locale        *string     `json:"locale"`
 	TimeZone      *string     `json:"time_zone"`
 	OpeningHours  *string     `json:"opening_hours"`
+	QuietHours    *string     `json:"quiet_hours"`
 	RadiusM       *int        `json:"service_radius_m"`
 	Capacity      *capacityIn `json:"capacity"`
 	ShelfUnits    *int        `json:"shelf_units"`
@@ -59,7 +60,7 @@ type capacityIn struct {
 
 func (in *storeIn) input() partner.Input {
 	p := partner.Input{ExternalID: in.ExternalID, Name: in.Name, Status: in.Status, Phone: in.Phone, Locale: in.Locale,
-		TimeZone: in.TimeZone, OpeningHours: in.OpeningHours, ServiceRadiusM: in.RadiusM, ShelfUnits: in.ShelfUnits,
+		TimeZone: in.TimeZone, OpeningHours: in.OpeningHours, QuietHours: in.QuietHours, ServiceRadiusM: in.RadiusM, ShelfUnits: in.ShelfUnits,
 		AutoAccept: in.AutoAccept, OfferTimeoutS: in.OfferTimeoutS}
 	if in.Location != nil {
 		p.Lat, p.Lng = in.Location.Lat, in.Location.Lng
@@ -103,6 +104,7 @@ type wireStore struct {
 	Locale       string       `json:"locale"`
 	TimeZone     string       `json:"time_zone"`
 	OpeningHours string       `json:"opening_hours"`
+	QuietHours   string       `json:"quiet_hours"`
 	RadiusM      int          `json:"service_radius_m"`
 	Capacity     wireCapacity `json:"capacity"`
 	ShelfUnits   int          `json:"shelf_units"`
@@ -121,7 +123,7 @@ func (k *call) wireStore(s *partner.Store) wireStore {
 	w := wireStore{ID: k.names.Name(ident.Store, s.Key), ExternalID: optional(s.ExternalID), Name: s.Name, Status: s.StatusAt(now),
 		Accepting: s.AcceptingOrders(now), OpenNow: s.OpenAt(now), Location: wireLocation{s.Location.Lat, s.Location.Lng},
 		Cell: s.Cell.String(), Address: addressOut(wireAddress(s.Address)), Phone: optional(s.Phone), Locale: s.Locale,
-		TimeZone: s.TimeZone, OpeningHours: s.OpeningHours, RadiusM: s.ServiceRadiusM,
+		TimeZone: s.TimeZone, OpeningHours: s.OpeningHours, QuietHours: s.QuietHours, RadiusM: s.ServiceRadiusM,
 		Capacity: wireCapacity{s.SlotMinutes, s.OrdersPerSlot}, ShelfUnits: s.ShelfUnits, AutoAccept: s.AutoAccept,
 		OfferTimeout: s.OfferTimeoutS, Version: s.Version}
 	if w.Status == partner.Paused {
@@ -379,10 +381,8 @@ func (k *call) importStores() error {
 	if err := k.importDefaults(&o.Defaults); err != nil {
 		return err
 	}
-	if s := k.query("dry_run"); s != "" {
-		if o.DryRun, err = strconv.ParseBool(s); err != nil {
-			return fault.InvalidField("dry_run", "not-a-boolean", "true or false")
-		}
+	if o.DryRun, err = k.dryRun(); err != nil {
+		return err
 	}
 	data, err := k.readAll(maxUpload)
 	if err != nil {
@@ -392,6 +392,23 @@ func (k *call) importStores() error {
 	if err != nil {
 		return err
 	}
+	return k.replyImport(res)
+}
+
+func (k *call) dryRun() (bool, error) {
+	s := k.query("dry_run")
+	if s == "" {
+		return false, nil
+	}
+	dry, err := strconv.ParseBool(s)
+	if err != nil {
+		return false, fault.InvalidField("dry_run", "not-a-boolean", "true or false")
+	}
+	return dry, nil
+}
+
+// replyImport tells what became of the rows of a file.
+func (k *call) replyImport(res partner.ImportResult) error {
 	type rowError struct {
 		Row    int    `json:"row"`
 		Field  string `json:"field"`
@@ -419,7 +436,7 @@ func (k *call) importStores() error {
 func (k *call) importDefaults(d *partner.Defaults) error {
 	var f fault.Fields
 	for name, to := range map[string]*string{"default_time_zone": &d.TimeZone, "default_country": &d.Country,
-		"default_locale": &d.Locale, "default_opening_hours": &d.OpeningHours} {
+		"default_locale": &d.Locale, "default_opening_hours": &d.OpeningHours, "default_quiet_hours": &d.QuietHours} {
 		if v := k.query(name); v != "" {
 			*to = v
 		}

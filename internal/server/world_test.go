@@ -22,6 +22,7 @@ import (
 	"doorstep/internal/event"
 	"doorstep/internal/job"
 	"doorstep/internal/match"
+	"doorstep/internal/notify"
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
 	"doorstep/internal/prestock"
@@ -93,14 +94,22 @@ func (w *world) start(o server.Options) {
 	}
 	plans := prestock.NewBook(w.db, stores)
 	events := event.NewLog(w.db)
-	w.jobs = job.New(w.db, log, append(prestock.Jobs(plans),
+	told, err := notify.NewBook(ctx, w.db, notify.Options{Loopback: true, Contact: "desk@doorstep.example", Log: log,
+		Say: func(ctx context.Context, t notify.Told) (notify.Message, error) {
+			n, err := plans.Notice(ctx, t.Store, prestock.Said{Task: t.Subject, Kind: t.Kind})
+			return notify.Message{Lang: n.Lang, Title: n.Title, Body: n.Body, Until: n.Until, Moot: n.Moot}, err
+		}})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.jobs = job.New(w.db, log, append(append(prestock.Jobs(plans), notify.Jobs(told)...),
 		job.Job{Name: "offers", Schedule: job.Every(time.Second), Run: func(ctx context.Context, _ *job.Slot) error { _, err := w.match.ExpireDue(ctx); return err }},
 		job.Job{Name: "retry-unassignable", Schedule: job.Every(time.Minute), Run: func(ctx context.Context, _ *job.Slot) error {
 			_, err := w.match.RetryUnassignable(ctx)
 			return err
 		}})...)
 	w.srv = server.New(server.Parts{DB: w.db, Keys: auth.NewBook(w.db), Stores: stores, Orders: order.NewBook(w.db), Match: w.match,
-		Dropoff: dropoff.NewBook(w.db), Prestock: plans, Events: events, Jobs: w.jobs, Log: log}, o)
+		Dropoff: dropoff.NewBook(w.db), Prestock: plans, Notify: told, Events: events, Jobs: w.jobs, Log: log}, o)
 	ts := httptest.NewUnstartedServer(w.srv.Handler())
 	ts.Config = w.srv.HTTP()
 	ts.Start()

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,28 +27,6 @@ type failure struct {
 	Error string `json:"error"`
 }
 
-// MarshalJSON writes a value that is no number as null: JSON has none such.
-func (g goal) MarshalJSON() ([]byte, error) {
-	number := func(x float64) *float64 {
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil
-		}
-		return &x
-	}
-	return json.Marshal(struct {
-		ID       string             `json:"id"`
-		Value    *float64           `json:"value"`
-		Floor    *float64           `json:"floor"`
-		Goal     float64            `json:"goal"`
-		Less     bool               `json:"less_is_better"`
-		Unit     string             `json:"unit,omitempty"`
-		What     string             `json:"what"`
-		FloorMet bool               `json:"floor_met"`
-		GoalMet  bool               `json:"goal_met"`
-		Notes    map[string]float64 `json:"notes,omitempty"`
-	}{g.ID, number(g.Value), number(g.Floor), g.Goal, g.Less, g.Unit, g.What, g.floorMet(), g.goalMet(), g.Notes})
-}
-
 func (r *result) write(path string) error {
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
@@ -66,9 +43,9 @@ func (r *result) summary() string {
 	var floors, goals, parts []string
 	for _, g := range r.Goals {
 		switch {
-		case !g.floorMet():
+		case !g.FloorMet():
 			floors = append(floors, g.ID)
-		case !g.goalMet():
+		case !g.GoalMet():
 			goals = append(goals, g.ID)
 		}
 	}
