@@ -72,6 +72,19 @@ func (in *orderIn) draft(quote bool) (order.Draft, error) {
 	return d, f.Err()
 }
 
+// wholeDraft is the draft of an order; its error says all that is wrong at once.
+func (in *orderIn) wholeDraft(now time.Time) (order.Draft, error) {
+	d, err := in.draft(false)
+	if f := fault.As(err); f != nil {
+		fields := fault.Fields(f.Fields)
+		if more := fault.As(d.Normal().Check(now, false)); more != nil {
+			fields = append(fields, unsaid(fields, more.Fields)...)
+		}
+		err = fields.Err()
+	}
+	return d, err
+}
+
 type wireOrder struct {
 	ID           string               `json:"id"`
 	ExternalID   *string              `json:"external_id"`
@@ -281,17 +294,8 @@ func (k *call) createOrder() error {
 
 // place takes one order in and gives the answer as it was stored with it.
 func (k *call) place(merchant int64, in *orderIn, r *repeat) (answer outcome, err error) {
-	d, err := in.draft(false)
+	d, err := in.wholeDraft(k.DB.Now())
 	if err != nil {
-		// Say all that is wrong at once.
-		if f := fault.As(err); f != nil {
-			fields := fault.Fields(f.Fields)
-			more := fault.As(d.Normal().Check(k.DB.Now(), false))
-			if more != nil {
-				fields = append(fields, unsaid(fields, more.Fields)...)
-			}
-			err = fields.Err()
-		}
 		return outcome{}, err
 	}
 	if r == nil {
