@@ -84,8 +84,8 @@ func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then fu
 
 // PlaceAll is Place for several orders, each on its own: out[i] is what became of drafts[i], errs[i] why
 // it was refused. All searches come first, then all transactions.
-func (b *Book) PlaceAll(ctx context.Context, merchant int64, drafts []order.Draft) (out []Placed, errs []error) {
-	out, errs = make([]Placed, len(drafts)), make([]error, len(drafts))
+func (b *Book) PlaceAll(ctx context.Context, merchant int64, drafts []order.Draft) (out []*Placed, errs []error) {
+	out, errs = make([]*Placed, len(drafts)), make([]error, len(drafts))
 	all, which := make([]*holds, 0, len(drafts)), make([]*placing, len(drafts))
 	fs := make([]func(*db.Tx) error, 0, len(drafts))
 	for i := range drafts {
@@ -99,7 +99,7 @@ func (b *Book) PlaceAll(ctx context.Context, merchant int64, drafts []order.Draf
 			continue
 		}
 		if errs[i], said = said[0], said[1:]; errs[i] == nil {
-			out[i] = p.out
+			out[i] = &p.out
 		}
 	}
 	return out, errs

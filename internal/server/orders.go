@@ -322,12 +322,19 @@ func (k *call) placed(p match.Placed) (answer outcome, err error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	answer = outcome{status: http.StatusOK, header: map[string]string{"ETag": etag(p.Order.Version)}}
+	answer = outcome{status: statusOfNew(&p), header: map[string]string{"ETag": etag(p.Order.Version)}}
 	if !p.Repeat {
-		answer.status, answer.header["Location"] = http.StatusCreated, "/v1/orders/"+w.ID
+		answer.header["Location"] = "/v1/orders/" + w.ID
 	}
 	answer.body = w.json()
 	return answer, nil
+}
+
+func statusOfNew(p *match.Placed) int {
+	if p.Repeat {
+		return http.StatusOK
+	}
+	return http.StatusCreated
 }
 
 // unsaid are the fields of more at places nothing was said about yet.
