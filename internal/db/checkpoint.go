@@ -14,6 +14,7 @@ type checkpointer struct {
 	ended  chan struct{}
 	busy   atomic.Bool // from wanted until the writer had its turn, or the copying failed
 	nearly atomic.Bool // little is left: the writer's turn
+	above  int         // copyAbove; less in tests
 }
 
 // In pages of the log, 4 KiB each. Few and large checkpoints: pages that orders hit at random are written
@@ -27,7 +28,7 @@ const (
 )
 
 func newCheckpointer(d *DB) *checkpointer {
-	c := &checkpointer{db: d, wanted: make(chan struct{}, 1), ended: make(chan struct{})}
+	c := &checkpointer{db: d, above: copyAbove, wanted: make(chan struct{}, 1), ended: make(chan struct{})}
 	go c.serve()
 	return c
 }
@@ -79,7 +80,7 @@ func (c *checkpointer) committed(conn *liteConn) error {
 		_, err = conn.checkpoint("PASSIVE")
 		return err
 	}
-	if l.Pages-l.Copied > copyAbove && c.busy.CompareAndSwap(false, true) {
+	if l.Pages-l.Copied > c.above && c.busy.CompareAndSwap(false, true) {
 		c.wanted <- struct{}{}
 	}
 	return nil

@@ -79,19 +79,25 @@ func (b *bench) orders() (err error) {
 		Notes: map[string]float64{"together_per_s": together, "alone_per_s": alone, "fsync_us": fsync}})
 
 	b.progress("orders by the thousand")
+	// On a database like that of P1 when it began: what orders that are there already cost, P9 tells.
+	many, err := open("")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, many.close()) }()
 	batch := func(seconds float64) (loaded, error) {
-		return grouped.load("batches", grouped.merchants, slices.Concat(grouped.drawn(stores), forSeconds(seconds), []string{"-conns", "4"})...)
+		return many.load("batches", many.merchants, slices.Concat(many.drawn(stores), forSeconds(seconds), []string{"-conns", "4"})...)
 	}
 	if _, err := batch(1); err != nil {
 		return err
 	}
-	many, err := batch(b.seconds(8))
+	thousands, err := batch(b.seconds(8))
 	if err != nil {
 		return err
 	}
-	b.report(goal{ID: "P3", Value: many.PerSecond, Floor: 25_000, Goal: 80_000, Unit: "orders/s",
+	b.report(goal{ID: "P3", Value: thousands.PerSecond, Floor: 25_000, Goal: 80_000, Unit: "orders/s",
 		What:  fmt.Sprintf("POST /v1/order-batches, 1,000 a request, 4 connections, %d stores", stores),
-		Notes: map[string]float64{"request_p50_us": many.P50, "request_p99_us": many.P99, "server_cpu_us": many.cost()}})
+		Notes: map[string]float64{"request_p50_us": thousands.P50, "request_p99_us": thousands.P99, "server_cpu_us": thousands.cost()}})
 	return nil
 }
 
