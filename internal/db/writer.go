@@ -199,6 +199,10 @@ func (w *writer) serve() {
 	}
 }
 
+// crowd is a group large enough not to wait for more: a commit is dear for ten and cheap for hundreds,
+// and a yield may cost the writer milliseconds.
+const crowd = 256
+
 // gather takes what waits, yielding while the queue still grows: senders that were answered a
 // moment ago are about to ask again, and every one that joins saves an fsync.
 func (w *writer) gather(first *call) []*call {
@@ -212,6 +216,9 @@ func (w *writer) gather(first *call) []*call {
 			group = append(group, c)
 			continue
 		default:
+		}
+		if len(group) >= crowd {
+			return group
 		}
 		runtime.Gosched()
 		if len(w.queue) == 0 {

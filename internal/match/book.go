@@ -137,6 +137,12 @@ func (b *Book) prepare(ctx context.Context, merchant int64, d order.Draft) (*pla
 	}
 	pre, ok := b.choose(&q)
 	if !ok {
+		// Rows read here need not be read by the one who writes: see assign.
+		if better, err := b.heal(b.db.Read(ctx), &q); err == nil && better {
+			pre, ok = b.choose(&q)
+		}
+	}
+	if !ok {
 		return p, nil
 	}
 	p.holds.pre = pre
