@@ -29,9 +29,8 @@ import (
 )
 
 const (
-	retryJob  = "retry-unassignable"
-	keepSlots = 14 * 24 * time.Hour // the counters of slots that are over, for whoever asks how full they were
-	keepHot   = 7 * 24 * time.Hour  // orders that have ended, in the indexes that new ones touch
+	retryJob = "retry-unassignable"
+	keepHot  = 7 * 24 * time.Hour // orders that have ended, in the indexes that new ones touch
 )
 
 // assemble makes the parts of the house on an open database. Nothing runs yet.
@@ -91,7 +90,7 @@ func jobs(d *db.DB, p server.Parts) []job.Job {
 			}},
 		{Name: "purge", Schedule: job.Every(time.Hour),
 			Run: func(ctx context.Context, _ *job.Slot) error {
-				return errors.Join(server.PurgeRepeats(ctx, d), stores.PurgeSlotUse(ctx, d.Now().Add(-keepSlots)))
+				return errors.Join(server.PurgeRepeats(ctx, d), stores.PurgeSlotUse(ctx, d.Now()))
 			}},
 	}
 }

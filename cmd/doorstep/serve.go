@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -90,9 +91,13 @@ func (a *app) start(ctx context.Context, c *config, withDemo bool) (_ *node, err
 		return nil, err
 	}
 	undo = append(undo, func() error { n.Events.Close(); return nil })
-	// Reading every store left as much behind as it made. From here on the collector's own pace is right:
-	// with 600,000 stores, GOGC=200 took 200 MB more than 100 and gave no more orders a second.
+	// Reading every store left as much behind as it made.
 	debug.FreeOSMemory()
+	if os.Getenv("GOGC") == "" {
+		// Half as many collections, each of which walks the index of all stores: with 600,000 of them and
+		// 25,000 orders a second 7 % more orders for 840 instead of 610 MB.
+		debug.SetGCPercent(200)
+	}
 	o := server.Options{PublicURL: c.PublicURL, Version: version(), MaxStreams: c.MaxStreams, TrustedProxies: c.TrustedProxies}
 	if withDemo {
 		if n.demo, err = newDemo(ctx, n.Parts); err != nil {

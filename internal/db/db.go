@@ -58,7 +58,7 @@ type Clock func() time.Time
 type Options struct {
 	Clock Clock        // time.Now when nil
 	Log   *slog.Logger // slog.Default when nil
-	// GroupLimit bounds the functions that share one commit on SQLite; 0 is 2,048. 1 is one
+	// GroupLimit bounds the functions that share one commit on SQLite; 0 is 1,024. 1 is one
 	// transaction each: the yardstick of the write benchmark.
 	GroupLimit int
 	// MaxRun is how long one function may hold the writer when its context has no earlier
@@ -104,7 +104,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		o.Log = slog.Default()
 	}
 	if o.GroupLimit == 0 {
-		o.GroupLimit = 2048
+		o.GroupLimit = 1024
 	}
 	if o.MaxRun == 0 {
 		o.MaxRun = 5 * time.Second
@@ -213,7 +213,7 @@ type runner interface {
 	exec(query string, args []any) (int64, error)
 	get(dest any, query string, args []any) error
 	sel(dest any, query string, args []any) error
-	insert(into *Table, row []any) error
+	insert(row Row) error
 	peek(dest any, query string, args []any) error
 }
 
@@ -227,6 +227,33 @@ func (d *DB) InTx(ctx context.Context, f func(*Tx) error) error {
 		return d.writer.do(ctx, f)
 	}
 	return d.inPostgresTx(ctx, f)
+}
+
+// InTxs is InTx for several functions at once, with an error for each: every one of them happens or
+// not by itself, as if it had been given to InTx alone. What is saved is the waiting: on SQLite they are
+// likely to share a commit, and their sender is woken once. Elsewhere they run one after the other.
+func (d *DB) InTxs(ctx context.Context, fs []func(*Tx) error) []error {
+	errs := make([]error, len(fs))
+	if len(fs) == 0 {
+		return errs
+	}
+	if d.writer == nil {
+		for i, f := range fs {
+			errs[i] = d.inPostgresTx(ctx, f)
+		}
+		return errs
+	}
+	calls := make([]call, len(fs))
+	for i, f := range fs {
+		calls[i].f = f
+	}
+	err := d.writer.doAll(ctx, calls)
+	for i := range calls {
+		if errs[i] = err; err == nil {
+			errs[i] = calls[i].err
+		}
+	}
+	return errs
 }
 
 // Context is the context the change was asked for under.
@@ -268,16 +295,35 @@ func (t *Tx) Exec(query string, args ...any) (int64, error) {
 // A row that breaks a unique constraint has the function run again, as ErrAgain does; with care on
 // SQLite, so that Insert itself then returns ErrAgain. A function that can meet such a row therefore
 // looks first, when it runs for the second time or always (see Peek).
-func (t *Tx) Insert(into *Table, row ...any) error {
-	if len(row) != into.columns {
-		return fmt.Errorf("db: %d values for the %d columns of %s", len(row), into.columns, into.name)
+func (t *Tx) Insert(into *Table, row ...any) error { return t.InsertRow(into.Row(row...)) }
+
+// InsertRow is Insert of a row that was made before.
+func (t *Tx) InsertRow(row Row) error {
+	if row.err != nil {
+		return row.err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.alive(); err != nil {
 		return err
 	}
-	return t.run.insert(into, row)
+	return t.run.insert(row)
+}
+
+// Returning runs a statement that changes at most one row and reads what it returns of it into dest, as
+// Get does. Error: ErrNoRows when it changed none.
+func (t *Tx) Returning(dest any, query string, args ...any) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.alive(); err != nil {
+		return err
+	}
+	t.wrote = true
+	err := t.run.get(dest, query, args)
+	if err != nil && !errors.Is(err, ErrNoRows) {
+		t.failed = err
+	}
+	return err
 }
 
 // Peek is Get that may not see rows which other functions of the same commit have given to Insert.

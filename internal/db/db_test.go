@@ -117,6 +117,39 @@ func TestAFunctionThatFailsSpoilsNobodyElse(t *testing.T) {
 	})
 }
 
+// Several functions that were given together share the waiting and nothing else.
+func TestFunctionsGivenTogetherStandAlone(t *testing.T) {
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		ctx, refusal := context.Background(), fault.Refused("no", nil, "not today")
+		if errs := d.InTxs(ctx, nil); len(errs) != 0 {
+			t.Errorf("nothing to do: %v", errs)
+		}
+		var fs []func(*db.Tx) error
+		for i := range 100 {
+			fs = append(fs, func(tx *db.Tx) error {
+				if err := put(tx, fmt.Sprint("n", i), ""); err != nil || i%3 > 0 {
+					return err
+				}
+				return refusal
+			})
+		}
+		errs := d.InTxs(ctx, fs)
+		rows := names(t, d)
+		for i, err := range errs {
+			if refused := i%3 == 0; refused != errors.Is(err, refusal) || refused == (err == nil) || refused == rows[fmt.Sprint("n", i)] {
+				t.Errorf("function %d: %v, its row there: %v", i, err, rows[fmt.Sprint("n", i)])
+			}
+		}
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		for i, err := range d.InTxs(gone, fs[1:3]) {
+			if err == nil {
+				t.Errorf("function %d of a sender that had left was acknowledged", i)
+			}
+		}
+	})
+}
+
 // A function that never comes back is left behind, and the writer goes on.
 func TestAStuckFunctionIsGivenUp(t *testing.T) {
 	d := dbtest.Open(t, db.SQLite, db.Options{MaxRun: 50 * time.Millisecond})

@@ -3,6 +3,7 @@ package db
 import (
 	"database/sql/driver"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -10,10 +11,46 @@ import (
 // Table is a table that hot rows are inserted into; see Tx.Insert. Make one per table, as a package
 // variable.
 type Table struct {
-	name, list string
-	columns    int
-	bit        tables
-	texts      [together]string // for 1, 2, 3 … rows
+	name    string
+	columns []string
+	bit     tables
+	texts   [together]string // for 1, 2, 3 … rows
+}
+
+// Row is a row to insert, which may be made before its transaction begins: what many functions do on
+// their senders' goroutines is not done on the one that writes.
+type Row struct {
+	table  *Table
+	values []driver.Value
+	err    error
+}
+
+// Row takes a value for each column.
+func (t *Table) Row(values ...any) Row {
+	r := Row{table: t, values: make([]driver.Value, len(values))}
+	if len(values) != len(t.columns) {
+		r.err = fmt.Errorf("db: %d values for the %d columns of %s", len(values), len(t.columns), t.name)
+	}
+	for i, a := range values {
+		v, err := value(a)
+		if err != nil && r.err == nil {
+			r.err = fmt.Errorf("db: %s: %w", t.name, err)
+		}
+		r.values[i] = v
+	}
+	return r
+}
+
+// Set changes a value that was not known when the row was made; column is the Table's Column.
+func (r *Row) Set(column int, n int64) { r.values[column] = n }
+
+// Column is the place of a column by its name.
+func (t *Table) Column(name string) int {
+	i := slices.Index(t.columns, name)
+	if i < 0 {
+		panic("db: " + t.name + " has no column " + name)
+	}
+	return i
 }
 
 // together is how many rows go into one statement. The gain is in opening the table and its indexes
@@ -32,11 +69,11 @@ var (
 func NewTable(name, columns string) *Table {
 	hotTablesMu.Lock()
 	defer hotTablesMu.Unlock()
-	t := &Table{name: name, list: columns, columns: strings.Count(columns, ",") + 1, bit: 1 << len(hotTables)}
+	t := &Table{name: name, columns: strings.Fields(strings.ReplaceAll(columns, ",", " ")), bit: 1 << len(hotTables)}
 	if t.bit == 0 {
 		panic("db: too many tables")
 	}
-	row := "(?" + strings.Repeat(", ?", t.columns-1) + ")"
+	row := "(?" + strings.Repeat(", ?", len(t.columns)-1) + ")"
 	for i := range t.texts {
 		t.texts[i] = fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s`, name, columns, row+strings.Repeat(", "+row, i))
 	}
@@ -109,8 +146,8 @@ func (h *held) drop(m mark) {
 	}
 }
 
-func (h *held) add(t *Table, row []any) error {
-	i := 0
+func (h *held) add(row Row) error {
+	t, i := row.table, 0
 	for i < len(h.rows) && h.rows[i].table != t {
 		i++
 	}
@@ -121,15 +158,9 @@ func (h *held) add(t *Table, row []any) error {
 		h.rows = append(h.rows, heldRows{table: t})
 	}
 	r := &h.rows[i]
-	from := len(r.values)
-	for _, a := range row {
-		v, err := value(a)
-		if err != nil {
-			r.values = r.values[:from]
-			return err
-		}
+	for _, v := range row.values {
 		// Numbered as in the statement it will be part of.
-		r.values = append(r.values, driver.NamedValue{Ordinal: len(r.values)%(together*t.columns) + 1, Value: v})
+		r.values = append(r.values, driver.NamedValue{Ordinal: len(r.values)%(together*len(t.columns)) + 1, Value: v})
 	}
 	h.any |= t.bit
 	return nil
@@ -144,9 +175,10 @@ func (h *held) flush(c *liteConn) error {
 	h.refused = true
 	for i := range h.rows {
 		r := &h.rows[i]
-		for from := 0; from < len(r.values); from += together * r.table.columns {
-			part := r.values[from:min(len(r.values), from+together*r.table.columns)]
-			s, err := c.stmt(r.table.texts[len(part)/r.table.columns-1])
+		all := together * len(r.table.columns)
+		for from := 0; from < len(r.values); from += all {
+			part := r.values[from:min(len(r.values), from+all)]
+			s, err := c.stmt(r.table.texts[len(part)/len(r.table.columns)-1])
 			if err != nil {
 				return err
 			}
@@ -204,8 +236,8 @@ func (r liteRunner) peek(dest any, query string, args []any) error {
 	return r.conn.get(dest, query, args)
 }
 
-func (r liteRunner) insert(into *Table, row []any) error {
-	if err := r.rows.add(into, row); err != nil || !r.care {
+func (r liteRunner) insert(row Row) error {
+	if err := r.rows.add(row); err != nil || !r.care {
 		return err
 	}
 	err := r.rows.flush(r.conn)

@@ -50,9 +50,7 @@ func openLiteConn(url string, readOnly bool) (*liteConn, error) {
 		return c, nil
 	}
 	for _, pragma := range []string{
-		// Fewer checkpoints, of 128 MiB of log instead of 4: pages that orders hit at random are written
-		// into the database once for many commits. Worth 9 % of all orders a second with 600,000 stores.
-		`PRAGMA wal_autocheckpoint = 32000`,
+		`PRAGMA wal_autocheckpoint = 0`, // checkpointer does it
 		// The copies of pages that a statement keeps in case it is refused half-way: in files, they were a
 		// third of all writes.
 		`PRAGMA temp_store = MEMORY`,

@@ -132,8 +132,12 @@ func (r pgRunner) sel(dest any, query string, args []any) error {
 	return r.tx.SelectContext(r.ctx, dest, r.db.rebind(query), args...)
 }
 
-func (r pgRunner) insert(into *Table, row []any) error {
-	_, err := r.exec(into.texts[0], row)
+func (r pgRunner) insert(row Row) error {
+	args := make([]any, len(row.values))
+	for i, v := range row.values {
+		args[i] = v
+	}
+	_, err := r.exec(row.table.texts[0], args)
 	if IsUnique(err) {
 		return ErrAgain
 	}

@@ -37,6 +37,7 @@ type writer struct {
 	mu     sync.RWMutex  // held for reading while a call is queued; for writing by close
 	shut   bool
 
+	log     *checkpointer
 	conn    *liteConn // owned by whoever runs the group
 	rows    held      // of the group that runs; likewise
 	wary    int       // so many groups more run with care from the start
@@ -56,17 +57,29 @@ type group struct {
 	care  bool
 }
 
-// call is one InTx that waits for its answer.
+// call is a function that waits for its answer.
 type call struct {
 	ctx     context.Context
 	f       func(*Tx) error
 	tx      *Tx
 	group   *group
 	err     error
-	answer  chan struct{}
+	sender  *sender
 	state   atomic.Int32
 	started time.Time
 	limit   time.Time
+}
+
+// sender waits for the answers to all its calls.
+type sender struct {
+	left     atomic.Int32
+	answered chan struct{}
+}
+
+func (c *call) answer() {
+	if c.sender.left.Add(-1) == 0 {
+		close(c.sender.answered)
+	}
 }
 
 // The states of a call. Whoever moves it on by compare-and-swap has the right to go on.
@@ -85,30 +98,53 @@ func newWriter(d *DB, limit int, maxRun time.Duration) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.conn = conn
+	w.conn, w.log = conn, newCheckpointer(d)
 	go w.serve()
 	go w.watch()
 	return w, nil
 }
 
 func (w *writer) do(ctx context.Context, f func(*Tx) error) error {
+	var c [1]call
+	c[0].f = f
+	if err := w.doAll(ctx, c[:]); err != nil {
+		return err
+	}
+	return c[0].err
+}
+
+// doAll has the writer run calls and waits for their errors. Its own error says that none of them ran.
+func (w *writer) doAll(ctx context.Context, calls []call) error {
 	if err := ctx.Err(); err != nil {
 		return overdue(err)
 	}
-	c := &call{ctx: ctx, f: f, answer: make(chan struct{})}
-	if err := w.enqueue(c); err != nil {
-		return err
+	s := &sender{answered: make(chan struct{})}
+	s.left.Store(int32(len(calls)))
+	for i := range calls {
+		c := &calls[i]
+		c.ctx, c.sender = ctx, s
+		if err := w.enqueue(c); err != nil {
+			c.err = err
+			c.answer()
+		}
 	}
 	select {
-	case <-c.answer:
+	case <-s.answered:
+		return nil
 	case <-ctx.Done():
-		if c.state.CompareAndSwap(waiting, abandoned) {
-			return overdue(ctx.Err())
-		}
-		// It has started: only the commit tells whether it happened.
-		<-c.answer
 	}
-	return c.err
+	left := 0
+	for i := range calls {
+		if calls[i].state.CompareAndSwap(waiting, abandoned) {
+			left++
+		}
+	}
+	if left == len(calls) {
+		return overdue(ctx.Err())
+	}
+	// Some have started: only the commit tells whether they happened.
+	<-s.answered
+	return nil
 }
 
 func (w *writer) enqueue(c *call) error {
@@ -145,6 +181,7 @@ func (w *writer) serve() {
 	for {
 		first, ok := <-w.queue
 		if !ok {
+			w.log.close()
 			w.conn.close()
 			close(w.done)
 			return
@@ -162,6 +199,10 @@ func (w *writer) serve() {
 	}
 }
 
+// crowd is a group large enough not to wait for more: a commit is dear for ten and cheap for hundreds,
+// and a yield may cost the writer milliseconds.
+const crowd = 256
+
 // gather takes what waits, yielding while the queue still grows: senders that were answered a
 // moment ago are about to ask again, and every one that joins saves an fsync.
 func (w *writer) gather(first *call) []*call {
@@ -175,6 +216,9 @@ func (w *writer) gather(first *call) []*call {
 			group = append(group, c)
 			continue
 		default:
+		}
+		if len(group) >= crowd {
+			return group
 		}
 		runtime.Gosched()
 		if len(w.queue) == 0 {
@@ -383,6 +427,9 @@ func (w *writer) commit(g *group) {
 		return
 	}
 	w.groups.Add(1)
+	if err := w.log.committed(w.conn); err != nil {
+		w.db.log.Warn("the log could not be copied into the database", "error", err)
+	}
 	for _, c := range g.calls {
 		if c.err == nil {
 			c.tx.announce()
@@ -390,7 +437,7 @@ func (w *writer) commit(g *group) {
 	}
 	w.db.wakeFollowers()
 	for _, c := range g.calls {
-		close(c.answer)
+		c.answer()
 	}
 }
 
@@ -406,7 +453,7 @@ func (w *writer) answer(g *group, err error) {
 		if c.err == nil {
 			c.err = err
 		}
-		close(c.answer)
+		c.answer()
 	}
 }
 

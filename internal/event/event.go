@@ -65,31 +65,55 @@ func Actor(ctx context.Context) string {
 // Append writes e to the log and moves the subject's chain on; the caller stores the chain with
 // the subject, in the same transaction.
 func Append(tx *db.Tx, c *Chain, e New) error {
+	r, err := e.Ready(Actor(tx.Context()), tx.Now())
+	if err != nil {
+		return err
+	}
+	return r.Append(tx, c)
+}
+
+// Ready is an event made ready before its transaction: all but its place in the log.
+type Ready struct{ row db.Row }
+
+// Ready makes e ready. Without a time of its own it occurred at now.
+func (e New) Ready(actor string, now time.Time) (Ready, error) {
 	data := "{}"
 	if own, ok := e.Data.(interface{ JSON() string }); ok {
 		data = own.JSON()
 	} else if e.Data != nil {
 		text, err := json.Marshal(e.Data)
 		if err != nil {
-			return fmt.Errorf("event %s: %w", e.Type, err)
+			return Ready{}, fmt.Errorf("event %s: %w", e.Type, err)
 		}
 		data = string(text)
 	}
-	occurred := tx.Now()
 	if !e.OccurredAt.IsZero() {
-		occurred = e.OccurredAt
+		now = e.OccurredAt
 	}
+	return Ready{log.Row(0, 0, 0, e.Type, e.Subject, e.Merchant, e.Store, actor, now.UnixMilli(), 0, data)}, nil
+}
+
+// Append is the function of that name for an event that is ready.
+func (r Ready) Append(tx *db.Tx, c *Chain) error {
 	seq := tx.NewKey()
-	err := tx.Insert(log, seq, c.Last, c.Count+1, e.Type, e.Subject, e.Merchant, e.Store, Actor(tx.Context()),
-		occurred.UnixMilli(), tx.Now().UnixMilli(), data)
-	if err != nil {
+	r.row.Set(seqColumn, seq)
+	r.row.Set(prevColumn, c.Last)
+	r.row.Set(sequenceColumn, c.Count+1)
+	r.row.Set(recordedColumn, tx.Now().UnixMilli())
+	if err := tx.InsertRow(r.row); err != nil {
 		return err
 	}
 	c.Last, c.Count = seq, c.Count+1
 	return nil
 }
 
-var log = db.NewTable("event", columns)
+var (
+	log            = db.NewTable("event", columns)
+	seqColumn      = log.Column("seq")
+	prevColumn     = log.Column("prev")
+	sequenceColumn = log.Column("sequence")
+	recordedColumn = log.Column("recorded_at")
+)
 
 const columns = `seq, prev, sequence, type, subject, merchant, store, actor, occurred_at, recorded_at, data`
 

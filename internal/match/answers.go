@@ -246,7 +246,8 @@ func (b *Book) handTo(tx *db.Tx, h *holds, o *order.Order, had *order.Assignment
 	}
 	p := &pick{shop: sh, slot: sh.Value.slotAt(q.Begin), m: metres(geo.DistanceM(o.Dropoff, sh.At)), items: q.Items}
 	// The rows are asked whatever the index believes.
-	switch lacks, err := b.claim(tx, p); {
+	a := &order.Assignment{Key: tx.NewKey()}
+	switch lacks, err := b.claim(tx, p, a); {
 	case err != nil:
 		return err
 	case lacks != none:
@@ -268,8 +269,7 @@ func (b *Book) handTo(tx *db.Tx, h *holds, o *order.Order, had *order.Assignment
 			return err
 		}
 	}
-	_, err := b.offer(tx, o, p, rank)
-	return err
+	return b.offer(tx, o, p, a, rank)
 }
 
 func cannotServe(s *partner.Store) error {

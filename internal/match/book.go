@@ -18,6 +18,7 @@ import (
 
 	"doorstep/geo"
 	"doorstep/internal/db"
+	"doorstep/internal/event"
 	"doorstep/internal/fault"
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
@@ -70,70 +71,175 @@ type Placed struct {
 // Errors: fault.Invalid naming the fields; fault.Conflict external-id-taken when the merchant used
 // the external_id for another order.
 func (b *Book) Place(ctx context.Context, merchant int64, d order.Draft, then func(*db.Tx, Placed) error) (Placed, error) {
+	p, err := b.prepare(ctx, merchant, d)
+	if err != nil {
+		return Placed{}, err
+	}
+	p.then = then
+	if err := p.holds.inTx(ctx, p.take); err != nil {
+		return Placed{}, err
+	}
+	return p.out, nil
+}
+
+// PlaceAll is Place for several orders, each on its own: out[i] is what became of drafts[i], errs[i] why
+// it was refused. All searches come first, then all transactions.
+func (b *Book) PlaceAll(ctx context.Context, merchant int64, drafts []order.Draft) (out []*Placed, errs []error) {
+	out, errs = make([]*Placed, len(drafts)), make([]error, len(drafts))
+	all, which := make([]*holds, 0, len(drafts)), make([]*placing, len(drafts))
+	fs := make([]func(*db.Tx) error, 0, len(drafts))
+	for i := range drafts {
+		if which[i], errs[i] = b.prepare(ctx, merchant, drafts[i]); errs[i] == nil {
+			all, fs = append(all, &which[i].holds), append(fs, which[i].take)
+		}
+	}
+	said := allInTx(ctx, b, all, fs)
+	for i, p := range which {
+		if p == nil {
+			continue
+		}
+		if errs[i], said = said[0], said[1:]; errs[i] == nil {
+			out[i] = &p.out
+		}
+	}
+	return out, errs
+}
+
+// placing is a draft on its way to a store.
+type placing struct {
+	b     *Book
+	draft order.Draft
+	wrong error // why the draft can only be the repeat of an order
+	first order.Order
+	holds holds
+	given *order.Given // to the store that holds.pre chose, as out says; nil when nobody was chosen
+	then  func(*db.Tx, Placed) error
+	out   Placed
+}
+
+// prepare does what needs no transaction, on the sender's own goroutine and not on the one that writes:
+// it searches, and makes all rows ready for the case that the database agrees.
+func (b *Book) prepare(ctx context.Context, merchant int64, d order.Draft) (*placing, error) {
 	d = d.Normal()
-	wrong := d.Check(b.db.Now(), false)
+	now := b.db.Now()
+	wrong := d.Check(now, false)
 	cell, err := geo.CellOf(d.Dropoff, geo.MatchRes)
 	if wrong == nil && err != nil {
 		wrong = fault.InvalidField("/dropoff/location", "invalid-location", "%s", err)
 	}
 	if wrong != nil && d.ExternalID == "" {
-		return Placed{}, wrong
+		return nil, wrong
 	}
-	key := b.db.Keys().Next()
-	var out Placed
-	// The search runs here, on the sender's own goroutine, and not on the one that writes.
-	first := d.New(key, merchant, cell, b.db.Now())
-	h := holds{b: b}
-	if q, ok := b.askFor(&first, first.CreatedAt, nil); ok && wrong == nil {
-		h.pre, _ = b.choose(&q)
+	p := &placing{b: b, draft: d, wrong: wrong, first: d.New(b.db.Keys().Next(), merchant, cell, now), holds: holds{b: b}}
+	q, ok := b.askFor(&p.first, now, nil)
+	if !ok || wrong != nil {
+		return p, nil
 	}
-	err = h.inTx(ctx, func(tx *db.Tx) error {
-		out = Placed{}
-		if d.ExternalID != "" {
-			switch known, err := order.Peek(tx, merchant, d.ExternalID); {
-			case err == nil && d.Asked(&known):
-				h.giveBack()
-				if out, err = b.placed(tx, known); err != nil {
-					return err
-				}
-				out.Repeat = true
-				return call(then, tx, out)
-			case err == nil:
-				return fault.Refused("external-id-taken", nil, "external_id %q was used for another order", d.ExternalID)
-			case fault.KindOf(err) != fault.NotFound:
-				return err
-			}
+	pre, ok := b.choose(&q)
+	if !ok {
+		// Rows read here need not be read by the one who writes: see assign.
+		if better, err := b.heal(b.db.Read(ctx), &q); err == nil && better {
+			pre, ok = b.choose(&q)
 		}
-		// Only now: a repeat is answered as it was, even when its window is over by now.
-		if wrong != nil {
-			return wrong
-		}
-		o := first
-		o.CreatedAt, o.UpdatedAt = tx.Now(), tx.Now()
-		if err := order.Note(tx, &o, "order.created", time.Time{}, order.Happened{}); err != nil {
-			return err
-		}
-		a, s, err := b.assign(tx, &h, &o, nil)
-		if err != nil {
-			return err
-		}
-		if err := order.Insert(tx, &o); err != nil {
-			return err
-		}
-		out = Placed{Order: o, Assignment: a, Store: s}
-		return call(then, tx, out)
-	})
-	if err != nil {
-		return Placed{}, err
 	}
-	return out, nil
+	if !ok {
+		return p, nil
+	}
+	p.holds.pre = pre
+	return p, p.give(ctx, pre)
 }
 
-func call(then func(*db.Tx, Placed) error, tx *db.Tx, p Placed) error {
-	if then == nil {
+// give makes the order's rows ready for a store that was chosen.
+func (p *placing) give(ctx context.Context, pre *pick) (err error) {
+	a := &order.Assignment{Key: p.b.db.Keys().Next()}
+	p.out = Placed{Order: p.first, Assignment: a, Store: storeOf(&pre.shop)}
+	o := &p.out.Order
+	made := order.Tell(p.b.db.Names(), o, "order.created", time.Time{}, order.Happened{})
+	how, err := pre.give(o, a, o.CreatedAt, 1)
+	if err != nil {
+		p.b.giveBack(pre)
+		return err
+	}
+	given := order.Tell(p.b.db.Names(), o, how, time.Time{}, order.Happened{})
+	p.given, err = order.Give(o, a, []event.New{made, given}, event.Actor(ctx))
+	return err
+}
+
+// take takes the order in.
+func (p *placing) take(tx *db.Tx) error {
+	if known, err := p.before(tx); known || err != nil {
+		return err
+	}
+	// Only now: a repeat is answered as it was, even when its window is over by now.
+	if p.wrong != nil {
+		return p.wrong
+	}
+	if done, err := p.asGiven(tx); done || err != nil {
+		return err
+	}
+	p.out = Placed{Order: p.first}
+	o := &p.out.Order
+	o.CreatedAt, o.UpdatedAt = tx.Now(), tx.Now()
+	err := order.Note(tx, o, "order.created", time.Time{}, order.Happened{})
+	if err != nil {
+		return err
+	}
+	if p.out.Assignment, p.out.Store, err = p.b.assign(tx, &p.holds, o, nil); err != nil {
+		return err
+	}
+	if err := order.Insert(tx, o); err != nil {
+		return err
+	}
+	return p.end(tx)
+}
+
+// asGiven takes the order in for the store that was chosen beforehand, if the database agrees.
+func (p *placing) asGiven(tx *db.Tx) (done bool, err error) {
+	pre := p.holds.pre
+	if p.given == nil || pre == nil {
+		return false, nil
+	}
+	p.holds.pre = nil
+	switch lacks, err := p.b.claim(tx, pre, p.out.Assignment); {
+	case err != nil:
+		return false, err
+	case lacks != none:
+		p.holds.drop(pre)
+		return false, p.b.learn(tx, pre.shop, pre.slot)
+	}
+	if err := p.given.Insert(tx, &p.out.Order, p.out.Assignment); err != nil {
+		return false, err
+	}
+	return true, p.end(tx)
+}
+
+// before answers a repeat with the order that is known by its external id.
+func (p *placing) before(tx *db.Tx) (known bool, err error) {
+	if p.draft.ExternalID == "" {
+		return false, nil
+	}
+	o, err := order.Peek(tx, p.first.Merchant, p.draft.ExternalID)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	case !p.draft.Asked(&o):
+		return true, fault.Refused("external-id-taken", nil, "external_id %q was used for another order", p.draft.ExternalID)
+	}
+	p.holds.giveBack()
+	if p.out, err = p.b.placed(tx, o); err != nil {
+		return true, err
+	}
+	p.out.Repeat = true
+	return true, p.end(tx)
+}
+
+func (p *placing) end(tx *db.Tx) error {
+	if p.then == nil {
 		return nil
 	}
-	return then(tx, p)
+	return p.then(tx, p.out)
 }
 
 // Quoted says whether an order could be served now; nothing is reserved.
@@ -176,7 +282,7 @@ func (b *Book) askFor(o *order.Order, now time.Time, tried map[int64]bool) (q As
 // what that one takes afterwards goes straight back.
 type holds struct {
 	b    *Book
-	pre  *pick // chosen before the transaction began
+	pre  *pick // chosen before the transaction began, until that has looked at it
 	runs int
 
 	mu   sync.Mutex
@@ -204,28 +310,50 @@ func (h *holds) giveBack() {
 }
 
 func (h *holds) inTx(ctx context.Context, f func(*db.Tx) error) error {
-	if h.pre != nil {
-		h.keep(h.pre)
+	return allInTx(ctx, h.b, []*holds{h}, []func(*db.Tx) error{f})[0]
+}
+
+// allInTx runs each function in a transaction of its own, on the reservations of its holds.
+func allInTx(ctx context.Context, b *Book, all []*holds, fs []func(*db.Tx) error) (errs []error) {
+	runs := make([]func(*db.Tx) error, len(fs))
+	for i, h := range all {
+		if h.pre != nil {
+			h.keep(h.pre)
+		}
+		runs[i] = h.run(fs[i])
 	}
-	done := false
 	defer func() {
-		h.mu.Lock()
-		h.over = true
-		h.mu.Unlock()
-		if !done {
-			h.giveBack()
-			h.b.supplied() // somebody may have been turned away meanwhile
+		lost := false
+		for i, h := range all {
+			lost = h.end(errs != nil && errs[i] == nil) || lost
+		}
+		if lost {
+			b.supplied() // somebody may have been turned away meanwhile
 		}
 	}()
-	err := h.b.db.InTx(ctx, func(tx *db.Tx) error {
+	return b.db.InTxs(ctx, runs)
+}
+
+// run is f as a transaction runs it, which may be more than once.
+func (h *holds) run(f func(*db.Tx) error) func(*db.Tx) error {
+	return func(tx *db.Tx) error {
 		if h.runs++; h.runs > 1 {
 			h.giveBack()
 			h.pre = nil
 		}
 		return f(tx)
-	})
-	done = err == nil
-	return err
+	}
+}
+
+// end gives back what a transaction that failed had reserved, and reports whether it had failed.
+func (h *holds) end(done bool) (lost bool) {
+	h.mu.Lock()
+	h.over = true
+	h.mu.Unlock()
+	if !done {
+		h.giveBack()
+	}
+	return !done
 }
 
 // drop gives one reservation back.
@@ -240,15 +368,6 @@ func (h *holds) drop(p *pick) {
 
 // next is a store for q with what it needs reserved and held.
 func (h *holds) next(q *Ask) (*pick, bool) {
-	if p := h.pre; p != nil {
-		h.pre = nil
-		// Since the choice the clock has moved: the promise of an order without a window, and
-		// with it the slot, may have too.
-		if p.slot.Equal(p.shop.Value.slotAt(q.Begin)) && !q.tried[p.shop.Key] && p.shop.Value.openAt(q.Begin) {
-			return p, true
-		}
-		h.drop(p)
-	}
 	p, ok := h.b.choose(q)
 	if ok {
 		h.keep(p)
@@ -276,7 +395,8 @@ func (b *Book) assign(tx *db.Tx, h *holds, o *order.Order, tried map[int64]bool)
 			}
 			break
 		}
-		lacks, err := b.claim(tx, p)
+		a := &order.Assignment{Key: tx.NewKey()}
+		lacks, err := b.claim(tx, p, a)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -288,8 +408,7 @@ func (b *Book) assign(tx *db.Tx, h *holds, o *order.Order, tried map[int64]bool)
 			q.refuse(p.shop.Key, lacks)
 			continue
 		}
-		a, err := b.offer(tx, o, p, len(tried)+1)
-		return a, storeOf(&p.shop), err
+		return a, storeOf(&p.shop), b.offer(tx, o, p, a, len(tried)+1)
 	}
 	reason := "data_error"
 	if inTime {
@@ -307,21 +426,24 @@ func (b *Book) giveUp(tx *db.Tx, o *order.Order, reason string) error {
 	return order.Move(tx, o, order.Unassignable, time.Time{}, order.Happened{Reason: reason})
 }
 
-// claim takes the unit of capacity and the goods in the database; it returns what is lacking, none
+// claim takes the unit of capacity and the goods in the database for a; it returns what is lacking, none
 // when all was taken.
-func (b *Book) claim(tx *db.Tx, p *pick) (lacks obstacle, err error) {
+func (b *Book) claim(tx *db.Tx, p *pick, a *order.Assignment) (lacks obstacle, err error) {
 	key := p.shop.Key
-	ok, err := partner.ClaimSlot(tx, key, p.slot)
-	if err != nil || !ok {
-		return noRoom, err
+	// The slot last: it remembers who claimed it, and a claim that came to nothing would stay in its chain.
+	if len(p.items) > 0 {
+		if ok, err := partner.ClaimStock(tx, key, goods(p.items)); err != nil || !ok {
+			return noGoods, err
+		}
 	}
-	if len(p.items) == 0 {
-		return none, nil
-	}
-	if ok, err = partner.ClaimStock(tx, key, goods(p.items)); err != nil || ok {
+	ok := false
+	if a.Prev, ok, err = partner.ClaimSlot(tx, key, p.slot, a.Key); err != nil || ok {
 		return none, err
 	}
-	return noGoods, partner.ReleaseSlot(tx, key, p.slot)
+	if len(p.items) > 0 {
+		err = partner.ReleaseStock(tx, key, goods(p.items))
+	}
+	return noRoom, err
 }
 
 // learn reads anew what the index has wrong about a store.
@@ -388,27 +510,36 @@ func goods(items []order.Item) []partner.Item {
 	return out
 }
 
-// offer makes the assignment of o to a claimed store: accepted at once, or offered with a deadline.
-func (b *Book) offer(tx *db.Tx, o *order.Order, p *pick, rank int) (*order.Assignment, error) {
+// give makes a the assignment of o to the store that was chosen, as of now: accepted at once, or offered
+// with a deadline. It returns the type of the event that tells of it.
+func (p *pick) give(o *order.Order, a *order.Assignment, now time.Time, rank int) (event string, err error) {
 	how := &p.shop.Value.plan.Load().common
-	now := tx.Now()
-	a := &order.Assignment{Key: tx.NewKey(), Order: o.Key, Store: p.shop.Key, Status: order.Offered, Rank: rank, ScoreM: p.m,
-		Slot: p.slot, OfferedAt: now}
+	a.Order, a.Store, a.Slot, a.OfferedAt = o.Key, p.shop.Key, p.slot, now
+	a.Status, a.Rank, a.ScoreM = order.Offered, rank, p.m
 	promise, _ := o.PromiseAt(now)
 	o.Store, o.Assignment, o.DistanceM, o.Promise, o.Reason = p.shop.Key, a.Key, p.m, &promise, ""
-	var err error
-	if how.AutoAccept {
-		a.Status, a.AnsweredAt = order.Accepted, &now
-		err = order.Move(tx, o, order.Confirmed, time.Time{}, order.Happened{})
-	} else {
+	if !how.AutoAccept {
 		deadline := now.Add(time.Duration(how.OfferTimeoutS) * time.Second)
 		a.Deadline = &deadline
-		err = order.Note(tx, o, "order.offered", time.Time{}, order.Happened{})
+		return "order.offered", nil
 	}
+	if err := o.Status.Check(order.Confirmed); err != nil {
+		return "", err
+	}
+	a.Status, a.AnsweredAt, o.Status = order.Accepted, &now, order.Confirmed
+	return "order.confirmed", nil
+}
+
+// offer writes a, the assignment of o to the store that claim took a unit of. The caller writes o.
+func (b *Book) offer(tx *db.Tx, o *order.Order, p *pick, a *order.Assignment, rank int) error {
+	how, err := p.give(o, a, tx.Now(), rank)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return a, order.InsertAssignment(tx, a)
+	if err := order.Note(tx, o, how, time.Time{}, order.Happened{}); err != nil {
+		return err
+	}
+	return order.InsertAssignment(tx, a)
 }
 
 // placed is o with its assignment and store, as q sees them.

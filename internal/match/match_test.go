@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 type town struct {
 	db     *db.DB
 	stores *partner.Book
+	orders *order.Book
 	book   *match.Book
 	clock  *dbtest.Clock
 }
@@ -34,7 +36,7 @@ func newTown(t testing.TB, e db.Engine) *town {
 	t.Helper()
 	clock := dbtest.NewClock(noon)
 	w := &town{db: dbtest.Open(t, e, db.Options{Clock: clock.Now}), clock: clock}
-	w.stores = partner.NewBook(w.db, partner.StandardDefaults())
+	w.stores, w.orders = partner.NewBook(w.db, partner.StandardDefaults()), order.NewBook(w.db)
 	w.book = w.open(t)
 	return w
 }
@@ -168,8 +170,74 @@ func TestPlacingEqualsBruteForce(t *testing.T) {
 		if served < 150 {
 			t.Errorf("only %d of 600 orders were served: the town is too poor to test anything", served)
 		}
+		w.findsItsWork(t, o.stores)
+		w.shuffle(t, rng)
+		w.findsItsWork(t, o.stores)
+		if err := w.stores.PurgeSlotUse(context.Background(), w.clock.Now().Add(12*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		w.findsItsWork(t, o.stores)
 		w.balanced(t)
 	})
+}
+
+// shuffle cancels and hands on some orders, so that what stores have to do is no longer what they claimed
+// in a row.
+func (w *town) shuffle(t *testing.T, rng *rand.Rand) {
+	t.Helper()
+	orders, _, err := w.orders.List(context.Background(), order.Filter{Statuses: []string{"confirmed", "created"}, Limit: 500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range orders {
+		switch rng.IntN(3) {
+		case 0:
+			_, err = w.book.Cancel(context.Background(), o.Key, "cancelled_by_merchant", "merchant")
+		case 1:
+			_, err = w.book.Reassign(context.Background(), o.Key, 0)
+		}
+		if err != nil && fault.KindOf(err) != fault.Conflict {
+			t.Fatal(err)
+		}
+	}
+}
+
+// findsItsWork holds what each store is told to do, found by walking back over the claims on its slots,
+// against a look at all rows.
+func (w *town) findsItsWork(t *testing.T, stores []partner.Store) {
+	t.Helper()
+	ctx := context.Background()
+	for _, s := range stores {
+		open, _, err := w.orders.List(ctx, order.Filter{Store: s.Key, Statuses: []string{"confirmed", "created"}, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		work, _, err := w.orders.ListAssignments(ctx, order.AssignmentFilter{Store: s.Key, Statuses: []string{"offered", "accepted"}, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all, live []int64
+		q := w.db.Read(ctx)
+		if err := q.Select(&all, `SELECT key FROM orders WHERE store_key = ? AND status IN ('confirmed', 'created') ORDER BY key DESC`, s.Key); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Select(&live, `SELECT key FROM assignment WHERE store_key = ? AND status IN ('offered', 'accepted') ORDER BY key`, s.Key); err != nil {
+			t.Fatal(err)
+		}
+		if got := keysOf(open, func(o order.Order) int64 { return o.Key }); !slices.Equal(got, all) {
+			t.Errorf("%s has the open orders %v and was told %v", s.Name, all, got)
+		}
+		if got := keysOf(work, func(a order.Assignment) int64 { return a.Key }); !slices.Equal(got, live) {
+			t.Errorf("%s has the live assignments %v and was told %v", s.Name, live, got)
+		}
+	}
+}
+
+func keysOf[T any](of []T, key func(T) int64) (out []int64) {
+	for _, x := range of {
+		out = append(out, key(x))
+	}
+	return out
 }
 
 // balanced holds the counters against the assignments they stand for.

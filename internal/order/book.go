@@ -70,6 +70,9 @@ func (b *Book) List(ctx context.Context, f Filter) ([]Order, bool, error) {
 		w.among("status", f.Statuses)
 		if open(f.Statuses) {
 			w.and("ended_at IS NULL") // lets the partial indexes serve
+			if f.Store != 0 {
+				w.and("key IN (SELECT w.order_key FROM ("+openWork+") AS w)", f.Store)
+			}
 		}
 	}
 	if f.Store != 0 {
@@ -128,7 +131,7 @@ func (b *Book) ListAssignments(ctx context.Context, f AssignmentFilter) ([]Assig
 	if f.Store != 0 {
 		w.and("store_key = ?", f.Store)
 		if live(f.Statuses) {
-			w.and("key IN (SELECT assignment_key FROM orders WHERE store_key = ? AND ended_at IS NULL)", f.Store)
+			w.and("key IN (SELECT w.key FROM ("+openWork+") AS w)", f.Store)
 		}
 	}
 	w.and("key > ?", f.Cursor)
@@ -160,14 +163,19 @@ type Happened struct {
 
 // Note appends an event of type typ about o, as o stands now. The caller saves o afterwards.
 func Note(tx *db.Tx, o *Order, typ string, occurred time.Time, h Happened) error {
+	return event.Append(tx, &o.Chain, Tell(tx.Names(), o, typ, occurred, h))
+}
+
+// Tell is the event that Note appends.
+func Tell(n *ident.Names, o *Order, typ string, occurred time.Time, h Happened) event.New {
 	h.Status = o.Status
 	if o.Store != 0 {
-		h.StoreID = tx.Names().Name(ident.Store, o.Store)
+		h.StoreID = n.Name(ident.Store, o.Store)
 	}
 	if o.Assignment != 0 {
-		h.Assignment = tx.Names().Name(ident.Assignment, o.Assignment)
+		h.Assignment = n.Name(ident.Assignment, o.Assignment)
 	}
-	return event.Append(tx, &o.Chain, event.New{Type: typ, Subject: o.Key, Merchant: o.Merchant, Store: o.Store, OccurredAt: occurred, Data: h})
+	return event.New{Type: typ, Subject: o.Key, Merchant: o.Merchant, Store: o.Store, OccurredAt: occurred, Data: h}
 }
 
 // Move moves o to a status by its rules and notes it as order.<status>. The caller saves o.

@@ -300,6 +300,7 @@ type Assignment struct {
 	Deadline   *time.Time
 	OfferedAt  time.Time
 	AnsweredAt *time.Time
+	Prev       int64 // the assignment that claimed a unit of the slot before this one; 0: none
 }
 
 // Reasons are the codes a status may carry.

@@ -155,25 +155,71 @@ func loadAll(q db.Queryer, query string, args ...any) ([]Order, error) {
 var (
 	orders      = db.NewTable("orders", orderColumns)
 	assignments = db.NewTable("assignment", assignmentColumns)
+
+	lastEventColumn  = orders.Column("last_event")
+	eventCountColumn = orders.Column("event_count")
+	prevColumn       = assignments.Column("prev_key")
 )
 
 // Insert writes a new order. When its external id is taken, the transaction is run again.
 func Insert(tx *db.Tx, o *Order) error {
+	o.Version = 1
+	return tx.InsertRow(o.row())
+}
+
+func (o *Order) row() db.Row {
 	var external *string
 	if o.ExternalID != "" {
 		external = &o.ExternalID
 	}
 	wf, wt := o.Window.ms()
 	pf, pt := o.Promise.ms()
-	o.Version = 1
 	if o.packed.recipient == "" { // Draft.New did not make it
 		o.packed.recipient, o.packed.details = o.Recipient.json(), o.Details.json()
 	}
-	return tx.Insert(orders,
+	return orders.Row(
 		o.Key, o.Merchant, external, o.RequestHash, string(o.Status), o.Reason, o.CancelledBy, o.Dropoff.Lat, o.Dropoff.Lng,
 		int64(o.Cell), o.Mode, o.Undeliver, o.MinimumGrade, o.packed.recipient, o.packed.details, o.RadiusM, wf, wt, pf, pt,
 		o.Store, o.Assignment, o.DistanceM, o.Reroutes, o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries,
 		o.Chain.Last, o.Chain.Count, o.Version, o.CreatedAt.UnixMilli(), o.UpdatedAt.UnixMilli(), nil)
+}
+
+// Given is a new order that has a store, with its rows made ready before the transaction begins: the
+// goroutine that writes adds only what it alone knows.
+type Given struct {
+	order, assignment db.Row
+	events            []event.Ready
+}
+
+// Give makes o, its assignment a and what is told of both ready. Nothing of o and a may change
+// afterwards but by Insert.
+func Give(o *Order, a *Assignment, told []event.New, actor string) (*Given, error) {
+	o.Version = 1
+	g := &Given{order: o.row(), assignment: a.row()}
+	for _, e := range told {
+		r, err := e.Ready(actor, o.CreatedAt)
+		if err != nil {
+			return nil, err
+		}
+		g.events = append(g.events, r)
+	}
+	return g, nil
+}
+
+// Insert writes the order, its assignment, which claimed a unit of its slot after prev, and the events.
+func (g *Given) Insert(tx *db.Tx, o *Order, a *Assignment) error {
+	for _, e := range g.events {
+		if err := e.Append(tx, &o.Chain); err != nil {
+			return err
+		}
+	}
+	g.order.Set(lastEventColumn, o.Chain.Last)
+	g.order.Set(eventCountColumn, o.Chain.Count)
+	g.assignment.Set(prevColumn, a.Prev)
+	if err := tx.InsertRow(g.order); err != nil {
+		return err
+	}
+	return tx.InsertRow(g.assignment)
 }
 
 // Save writes back what can change about an order and counts its version up. When another
@@ -211,7 +257,19 @@ func Save(tx *db.Tx, o *Order) error {
 	return nil
 }
 
-const assignmentColumns = `key, order_key, store_key, status, reason, rank, score, slot, deadline, offered_at, answered_at`
+const assignmentColumns = `key, order_key, store_key, status, reason, rank, score, slot, deadline, offered_at, answered_at, prev_key`
+
+// openWork is the chain of assignments that hold, or held, units of a store's slots: slot_use names the
+// last of each slot, each assignment the one before. The one argument is the store. Slots are
+// walked by value, since slot_use is kept by slot first; those that are over and done are purged.
+const openWork = `WITH RECURSIVE slots (slot) AS (
+		SELECT min(slot) FROM slot_use
+		UNION ALL SELECT (SELECT min(u.slot) FROM slot_use u WHERE u.slot > s.slot) FROM slots s WHERE s.slot IS NOT NULL),
+	work (key) AS (
+		SELECT u.last_key FROM slots s JOIN slot_use u ON u.slot = s.slot WHERE u.store_key = ?
+		UNION ALL SELECT a.prev_key FROM work w JOIN assignment a ON a.key = w.key)
+	SELECT a.key, a.order_key FROM work w JOIN assignment a ON a.key = w.key JOIN orders o ON o.key = a.order_key
+	WHERE o.assignment_key = a.key AND o.ended_at IS NULL`
 
 type assignmentRow struct {
 	Key        int64
@@ -225,11 +283,12 @@ type assignmentRow struct {
 	Deadline   *int64
 	OfferedAt  int64  `db:"offered_at"`
 	AnsweredAt *int64 `db:"answered_at"`
+	Prev       int64  `db:"prev_key"`
 }
 
 func (r assignmentRow) assignment() Assignment {
 	a := Assignment{Key: r.Key, Order: r.Order, Store: r.Store, Status: AssignmentStatus(r.Status), Reason: r.Reason,
-		Rank: r.Rank, ScoreM: r.Score, Slot: fromMs(r.Slot), OfferedAt: fromMs(r.OfferedAt)}
+		Rank: r.Rank, ScoreM: r.Score, Slot: fromMs(r.Slot), OfferedAt: fromMs(r.OfferedAt), Prev: r.Prev}
 	if r.Deadline != nil {
 		t := fromMs(*r.Deadline)
 		a.Deadline = &t
@@ -254,7 +313,9 @@ func LoadAssignment(q db.Queryer, key int64) (Assignment, error) {
 
 // InsertAssignment writes a new assignment. That it is the order's only live one, the order's row sees
 // to: it names this one, and two who change it at once cannot both be right about its version.
-func InsertAssignment(tx *db.Tx, a *Assignment) error {
+func InsertAssignment(tx *db.Tx, a *Assignment) error { return tx.InsertRow(a.row()) }
+
+func (a *Assignment) row() db.Row {
 	var deadline, answered *int64
 	if a.Deadline != nil {
 		ms := a.Deadline.UnixMilli()
@@ -264,8 +325,8 @@ func InsertAssignment(tx *db.Tx, a *Assignment) error {
 		ms := a.AnsweredAt.UnixMilli()
 		answered = &ms
 	}
-	return tx.Insert(assignments, a.Key, a.Order, a.Store, string(a.Status), a.Reason, a.Rank, a.ScoreM, a.Slot.UnixMilli(), deadline,
-		a.OfferedAt.UnixMilli(), answered)
+	return assignments.Row(a.Key, a.Order, a.Store, string(a.Status), a.Reason, a.Rank, a.ScoreM, a.Slot.UnixMilli(), deadline,
+		a.OfferedAt.UnixMilli(), answered, a.Prev)
 }
 
 // MoveAssignment moves an assignment on, by its rules.

@@ -272,7 +272,11 @@ func TestPauseAndResume(t *testing.T) {
 // a store has accepted leaves.
 func openOrder(tx *db.Tx, store int64, slot time.Time) error {
 	order, assignment := tx.NewKey(), tx.NewKey()
-	_, err := tx.Exec(`INSERT INTO orders (key, merchant_key, request_hash, status, status_reason, cancelled_by, lat, lng, cell, mode,
+	prev, ok, err := partner.ClaimSlot(tx, store, slot, assignment)
+	if err != nil || !ok {
+		return fmt.Errorf("claim: %v %v", ok, err)
+	}
+	_, err = tx.Exec(`INSERT INTO orders (key, merchant_key, request_hash, status, status_reason, cancelled_by, lat, lng, cell, mode,
 		undeliverable_action, minimum_grade, recipient, details, radius_m, store_key, assignment_key, distance_m, reroutes, attempts,
 		grade, link_version, code_tries, last_event, event_count, version, created_at, updated_at)
 		VALUES (?, 1, '', 'confirmed', '', '', 0, 0, 0, '', '', '', '{}', '{}', 0, ?, ?, 0, 0, 0, '', 0, 0, 0, 0, 1, 0, 0)`,
@@ -280,8 +284,8 @@ func openOrder(tx *db.Tx, store int64, slot time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO assignment (key, order_key, store_key, status, reason, rank, score, slot, offered_at)
-		VALUES (?, ?, ?, 'accepted', '', 1, 0, ?, 0)`, assignment, order, store, slot.UnixMilli())
+	_, err = tx.Exec(`INSERT INTO assignment (key, order_key, store_key, status, reason, rank, score, slot, offered_at, prev_key)
+		VALUES (?, ?, ?, 'accepted', '', 1, 0, ?, 0, ?)`, assignment, order, store, slot.UnixMilli(), prev)
 	return err
 }
 

@@ -22,7 +22,7 @@ func TestOldSlotsAreForgotten(t *testing.T) {
 		for i := range 5 {
 			if err := d.InTx(context.Background(), func(tx *db.Tx) error {
 				slot := now.Add(time.Duration(i-3) * time.Hour)
-				if ok, err := partner.ClaimSlot(tx, s.Key, slot); err != nil || !ok {
+				if _, ok, err := partner.ClaimSlot(tx, s.Key, slot, 0); err != nil || !ok {
 					return fmt.Errorf("claim: %v %v", ok, err)
 				}
 				if i > 0 {

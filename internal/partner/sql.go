@@ -262,11 +262,34 @@ func updateStore(tx *db.Tx, s *Store) error {
 	return err
 }
 
-// busyWithOrders reports whether somebody waits for an order at the store. The table belongs to
-// package order; only this one question is asked of it here.
+// busyWithOrders reports whether somebody waits for an order at the store.
 func busyWithOrders(q db.Queryer, key int64) (bool, error) {
+	var slots []time.Time
+	var found []int64
+	if err := q.Select(&found, `WITH RECURSIVE slots (slot) AS (SELECT min(slot) FROM slot_use
+			UNION ALL SELECT (SELECT min(u.slot) FROM slot_use u WHERE u.slot > s.slot) FROM slots s WHERE s.slot IS NOT NULL)
+		SELECT u.slot FROM slots s JOIN slot_use u ON u.slot = s.slot WHERE u.store_key = ?`, key); err != nil {
+		return false, err
+	}
+	for _, ms := range found {
+		slots = append(slots, time.UnixMilli(ms))
+	}
+	for _, slot := range slots {
+		if open, err := slotInUse(q, key, slot.UnixMilli()); err != nil || open {
+			return open, err
+		}
+	}
+	return false, nil
+}
+
+// slotInUse reports whether an open order holds a unit of a slot. Its claimants are walked back from the
+// last: see ClaimSlot. The tables belong to package order; only this one question is asked of them here.
+func slotInUse(q db.Queryer, store, slot int64) (bool, error) {
 	var open int64
-	err := q.Get(&open, `SELECT count(*) FROM (SELECT 1 FROM orders WHERE store_key = ? AND ended_at IS NULL LIMIT 1) AS open_work`, key)
+	err := q.Get(&open, `WITH RECURSIVE claimants (key) AS (SELECT last_key FROM slot_use WHERE slot = ? AND store_key = ?
+			UNION ALL SELECT a.prev_key FROM claimants c JOIN assignment a ON a.key = c.key)
+		SELECT count(*) FROM (SELECT 1 FROM claimants c JOIN assignment a ON a.key = c.key JOIN orders o ON o.key = a.order_key
+			WHERE o.assignment_key = a.key AND o.ended_at IS NULL LIMIT 1) AS open_work`, slot, store)
 	return open > 0, err
 }
 

@@ -3,6 +3,7 @@ package partner
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -214,18 +215,23 @@ func checkShelf(units int, lines []StockLine, counts []Count) error {
 	return nil
 }
 
-// ClaimSlot takes one unit of the store's slot that begins at slot (see Store.SlotAt). ok is false
-// when none is left, or when the store takes no orders any more: the row decides and not what the
-// caller knows of it, which another process may have changed. By claim_key: the index of that name has
-// all that is asked, so the row itself, which is seldom in the cache, need not be read.
-func ClaimSlot(tx *db.Tx, storeKey int64, slot time.Time) (ok bool, err error) {
-	n, err := tx.Exec(`INSERT INTO slot_use (store_key, slot, used)
-		SELECT s.claim_key, CAST(? AS BIGINT), 1 FROM store s WHERE s.claim_key = ? AND s.orders_per_slot > 0 AND s.removed_at IS NULL
+// ClaimSlot takes one unit of the store's slot that begins at slot (see Store.SlotAt), for the assignment
+// whose key claimant is: the slot remembers who claimed it last, and prev is who did before, 0 when
+// nobody did. ok is false when no unit is left, or when the store takes no orders any more: the rows
+// decide and not what the caller knows of them, which another process may have changed. By claim_key: the
+// index of that name has all that is asked, so the store's row, which is seldom in the cache, need not be
+// read.
+func ClaimSlot(tx *db.Tx, storeKey int64, slot time.Time, claimant int64) (prev int64, ok bool, err error) {
+	err = tx.Returning(&prev, `INSERT INTO slot_use (store_key, slot, used, last_key)
+		SELECT s.claim_key, CAST(? AS BIGINT), 1, CAST(? AS BIGINT) FROM store s WHERE s.claim_key = ? AND s.orders_per_slot > 0 AND s.removed_at IS NULL
 			AND (s.status = 'active' OR s.status = 'paused' AND s.paused_until IS NOT NULL AND s.paused_until <= ?)
-		ON CONFLICT (store_key, slot) DO UPDATE SET used = slot_use.used + 1
-			WHERE slot_use.used < (SELECT orders_per_slot FROM store WHERE claim_key = excluded.store_key)`,
-		slot.UnixMilli(), storeKey, tx.Now().UnixMilli())
-	return n == 1, err
+		ON CONFLICT (store_key, slot) DO UPDATE SET used = slot_use.used + 1, prev_key = slot_use.last_key, last_key = excluded.last_key
+			WHERE slot_use.used < (SELECT orders_per_slot FROM store WHERE claim_key = excluded.store_key)
+		RETURNING prev_key`, slot.UnixMilli(), claimant, storeKey, tx.Now().UnixMilli())
+	if errors.Is(err, db.ErrNoRows) {
+		return 0, false, nil
+	}
+	return prev, err == nil, err
 }
 
 // ReleaseSlot gives one unit of a slot back. It fails if none is taken: somebody released twice.

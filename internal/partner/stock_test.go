@@ -140,7 +140,7 @@ func TestNothingIsSoldTwice(t *testing.T) {
 			wg.Go(func() {
 				var slot, unit bool
 				if err := w.db.InTx(ctx, func(tx *db.Tx) (err error) {
-					if slot, err = partner.ClaimSlot(tx, s.Key, noon); err != nil {
+					if _, slot, err = partner.ClaimSlot(tx, s.Key, noon, 1); err != nil {
 						return err
 					}
 					unit, err = partner.ClaimStock(tx, s.Key, []partner.Item{{SKU: "tea", Quantity: 1}})
@@ -174,7 +174,7 @@ func TestNothingIsSoldTwice(t *testing.T) {
 			if err := partner.ReleaseSlot(tx, s.Key, noon); err != nil {
 				return err
 			}
-			ok, err := partner.ClaimSlot(tx, s.Key, noon)
+			_, ok, err := partner.ClaimSlot(tx, s.Key, noon, 1)
 			if !ok {
 				w.Error("a unit given back can be taken again")
 			}
@@ -282,7 +282,7 @@ func TestOnlyAStoreThatTakesOrdersGivesRoom(t *testing.T) {
 	inTown(t, func(w *town) {
 		claim := func(key int64) (ok bool) {
 			w.tx(func(tx *db.Tx) (err error) {
-				ok, err = partner.ClaimSlot(tx, key, noon)
+				_, ok, err = partner.ClaimSlot(tx, key, noon, 1)
 				return err
 			})
 			return ok

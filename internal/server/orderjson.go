@@ -142,8 +142,11 @@ func (p *periodIn) read(r *plainjson.Reader) *periodIn {
 }
 
 // json is w as JSON.
-func (w *wireOrder) json() []byte {
-	j := plainjson.Writer{Buf: make([]byte, 0, 1536)}
+func (w *wireOrder) json() []byte { return w.appendTo(make([]byte, 0, 1536)) }
+
+// appendTo appends w as JSON to b, in which a value may follow.
+func (w *wireOrder) appendTo(b []byte) []byte {
+	j := plainjson.Writer{Buf: b}
 	j.Object("")
 	j.String("id", w.ID)
 	j.Optional("external_id", w.ExternalID)

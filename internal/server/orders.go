@@ -72,6 +72,19 @@ func (in *orderIn) draft(quote bool) (order.Draft, error) {
 	return d, f.Err()
 }
 
+// wholeDraft is the draft of an order; its error says all that is wrong at once.
+func (in *orderIn) wholeDraft(now time.Time) (order.Draft, error) {
+	d, err := in.draft(false)
+	if f := fault.As(err); f != nil {
+		fields := fault.Fields(f.Fields)
+		if more := fault.As(d.Normal().Check(now, false)); more != nil {
+			fields = append(fields, unsaid(fields, more.Fields)...)
+		}
+		err = fields.Err()
+	}
+	return d, err
+}
+
 type wireOrder struct {
 	ID           string               `json:"id"`
 	ExternalID   *string              `json:"external_id"`
@@ -281,17 +294,8 @@ func (k *call) createOrder() error {
 
 // place takes one order in and gives the answer as it was stored with it.
 func (k *call) place(merchant int64, in *orderIn, r *repeat) (answer outcome, err error) {
-	d, err := in.draft(false)
+	d, err := in.wholeDraft(k.DB.Now())
 	if err != nil {
-		// Say all that is wrong at once.
-		if f := fault.As(err); f != nil {
-			fields := fault.Fields(f.Fields)
-			more := fault.As(d.Normal().Check(k.DB.Now(), false))
-			if more != nil {
-				fields = append(fields, unsaid(fields, more.Fields)...)
-			}
-			err = fields.Err()
-		}
 		return outcome{}, err
 	}
 	if r == nil {
@@ -318,12 +322,19 @@ func (k *call) placed(p match.Placed) (answer outcome, err error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	answer = outcome{status: http.StatusOK, header: map[string]string{"ETag": etag(p.Order.Version)}}
+	answer = outcome{status: statusOfNew(&p), header: map[string]string{"ETag": etag(p.Order.Version)}}
 	if !p.Repeat {
-		answer.status, answer.header["Location"] = http.StatusCreated, "/v1/orders/"+w.ID
+		answer.header["Location"] = "/v1/orders/" + w.ID
 	}
 	answer.body = w.json()
 	return answer, nil
+}
+
+func statusOfNew(p *match.Placed) int {
+	if p.Repeat {
+		return http.StatusOK
+	}
+	return http.StatusCreated
 }
 
 // unsaid are the fields of more at places nothing was said about yet.

@@ -27,6 +27,7 @@ import (
 	"doorstep/internal/prestock"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
 )
 
 // Parts are what the server speaks for.
@@ -73,8 +74,8 @@ type Server struct {
 	clients limiter
 	links   limiter
 	bodies  budget
-	lines   chan struct{} // holds one token for each line of a batch that is being worked on
-	house   atomic.Int64  // the merchant of orders that administrators enter, once known
+	lines   *semaphore.Weighted // of all batches that are being worked on
+	house   atomic.Int64        // the merchant of orders that administrators enter, once known
 }
 
 // New makes the server; it is not ready for traffic until Ready.
@@ -82,7 +83,7 @@ func New(p Parts, o Options) *Server {
 	o.MaxStreams = placesHere(o.MaxStreams, p.Log)
 	s := &Server{Parts: p, o: o, names: p.DB.Names(), echo: echo.New(),
 		clients: limiter{perSecond: requestsPerSecond, burst: burst}, links: limiter{perSecond: linkRequestsPerSecond, burst: linkBurst}}
-	s.lines = make(chan struct{}, linesAtOnce)
+	s.lines = semaphore.NewWeighted(linesAtOnce)
 	s.repeats.waiting = map[repeatKey]chan struct{}{}
 	s.hub = newHub(s)
 	s.metrics = newMetrics(s)
