@@ -76,6 +76,7 @@ var homes = map[string][]string{
 	"github.com/google/uuid":         {"internal/server"},
 	"github.com/tidwall/rtree":       {"scripts/bench"}, // a peer that we are measured against
 	"golang.org/x/image":             {"internal/dropoff"},
+	"golang.org/x/sync":              {"internal/server"},
 	"golang.org/x/time":              {"internal/server"},
 	"golang.org/x/sys":               {"internal/db", "cmd/doorstep"},
 	"github.com/SherClockHolmes":     {"internal/notify"},

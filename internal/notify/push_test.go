@@ -145,8 +145,9 @@ func (p *phone) vapid(r *http.Request, got *ring) {
 	}
 	point, sig := raw(got.PublicKey), raw(parts[2])
 	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	key := ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(point[1:33]), Y: new(big.Int).SetBytes(point[33:])}
-	if len(sig) != 64 || !ecdsa.Verify(&key, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	p.must(err)
+	if len(sig) != 64 || !ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
 		p.Error("the signature does not fit the key")
 	}
 	var head struct{ Alg, Typ string }
