@@ -66,7 +66,7 @@ func messages(tasks *prestock.Book, c *config, log *slog.Logger) notify.Options 
 	return notify.Options{Contact: contact, Loopback: c.PushLoopback, Log: log,
 		Say: func(ctx context.Context, t notify.Told) (notify.Message, error) {
 			n, err := tasks.Notice(ctx, t.Store, prestock.Said{Task: t.Subject, Kind: t.Kind})
-			return notify.Message{Lang: n.Lang, Title: n.Title, Body: n.Body, Until: n.Until, Moot: n.Moot}, err
+			return notify.Message{Lang: n.Lang, Title: n.Title, Body: n.Body, After: n.After, Until: n.Until, Moot: n.Moot}, err
 		}}
 }
 

@@ -186,6 +186,31 @@ func TestAStuckFunctionIsGivenUp(t *testing.T) {
 	}
 }
 
+// A function that runs again may take its time again, and the watchdog looks on all the while: -race says
+// whether it looks at the run before.
+func TestTheWatchdogKeepsTheRunsOfAFunctionApart(t *testing.T) {
+	const maxRun = 2 * time.Second
+	d := dbtest.Open(t, db.SQLite, db.Options{MaxRun: maxRun})
+	runs := 0
+	err := d.InTx(context.Background(), func(tx *db.Tx) error {
+		runs++
+		if err := put(tx, fmt.Sprint("run", runs), ""); err != nil {
+			return err
+		}
+		time.Sleep(maxRun / 20) // the watchdog looks several times
+		if runs < 3 {
+			return db.ErrAgain
+		}
+		return nil
+	})
+	if err != nil || runs != 3 {
+		t.Errorf("%d runs: %v", runs, err)
+	}
+	if rows := names(t, d); len(rows) != 1 || !rows["run3"] {
+		t.Errorf("rows %v", rows)
+	}
+}
+
 func TestManyShareOneCommit(t *testing.T) {
 	d := dbtest.Open(t, db.SQLite, db.Options{})
 	before := d.Stats()

@@ -41,7 +41,8 @@ type writer struct {
 	conn    *liteConn // owned by whoever runs the group
 	rows    held      // of the group that runs; likewise
 	wary    int       // so many groups more run with care from the start
-	running atomic.Pointer[call]
+	watched sync.Mutex
+	running *call // guarded by watched: the one whose function is out now, and nil before it runs again
 
 	functions, groups, redone, failed atomic.Uint64
 	cpu                               atomic.Int64 // ns
@@ -339,7 +340,7 @@ func (w *writer) try(g *group, c *call) outcome {
 	if !c.state.CompareAndSwap(started, returned) {
 		return taken
 	}
-	w.running.Store(nil)
+	w.out(nil)
 	c.tx.kill(errDead)
 	switch {
 	case err == nil && !w.rows.refused:
@@ -369,7 +370,7 @@ func (w *writer) carefully(c *call) outcome {
 		if !c.state.CompareAndSwap(started, returned) {
 			return taken
 		}
-		w.running.Store(nil)
+		w.out(nil)
 		c.tx.kill(errDead)
 		if err == nil {
 			c.err = w.conn.do(`RELEASE f`)
@@ -401,7 +402,7 @@ func (w *writer) run(c *call, care bool) (err error) {
 		c.limit = d
 	}
 	c.tx = &Tx{ctx: c.ctx, db: w.db, now: w.db.Now(), run: liteRunner{w.conn, &w.rows, care}}
-	w.running.Store(c)
+	w.out(c)
 	w.functions.Add(1)
 	defer func() {
 		if r := recover(); r != nil {
@@ -475,11 +476,10 @@ func (w *writer) watch() {
 		case <-w.done:
 			return
 		case now := <-tick.C:
-			c := w.running.Load()
-			if c == nil || now.Before(c.limit) || !c.state.CompareAndSwap(started, expired) {
+			c := w.overstayer(now)
+			if c == nil {
 				continue
 			}
-			w.running.Store(nil)
 			w.db.log.Error("a transaction overstayed and was given up", "after", now.Sub(c.started))
 			late := overdue(context.DeadlineExceeded)
 			c.tx.kill(late) // waits for the statement that runs now
@@ -492,6 +492,26 @@ func (w *writer) watch() {
 			}()
 		}
 	}
+}
+
+// out tells the watchdog whose function is out; nil when it has returned.
+func (w *writer) out(c *call) {
+	w.watched.Lock()
+	w.running = c
+	w.watched.Unlock()
+}
+
+// overstayer gives the call up whose function is out for too long. The lock keeps the runs of a call apart:
+// the limit of one must not end the next.
+func (w *writer) overstayer(now time.Time) *call {
+	w.watched.Lock()
+	defer w.watched.Unlock()
+	c := w.running
+	if c == nil || now.Before(c.limit) || !c.state.CompareAndSwap(started, expired) {
+		return nil
+	}
+	w.running = nil
+	return c
 }
 
 // resume runs a group again from its start whose watched function was given up.

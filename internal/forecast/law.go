@@ -70,7 +70,8 @@ func (l Law) PMF(k int) float64 {
 	}
 	r := l.size()
 	n, p := r+x, 1/l.dispersion()
-	return math.Exp(stirling(n)-stirling(r)-stirling(x)-deviance(r, n*p)-deviance(x, n*(1-p))) *
+	q, _ := l.panjer() // 1-p would lose its digits near the Poisson law
+	return math.Exp(stirling(n)-stirling(r)-stirling(x)-deviance(r, n*p)-deviance(x, n*q)) *
 		math.Sqrt(r/(2*math.Pi*x*n))
 }
 
@@ -129,28 +130,32 @@ func (l Law) Survival(k int) float64 {
 		}
 	}
 	var s float64
-	if l.poisson() {
-		s = l.poissonTail(k)
+	if l.dispersion() < nearPoisson {
+		s = l.sumTail(k)
 	} else {
 		s = l.betaTail(k)
 	}
 	return min(1, max(0, s))
 }
 
-// poissonTail sums away from the mean, where terms only fall.
-func (l Law) poissonTail(k int) float64 {
+// nearPoisson is the dispersion below which betaFraction has lost too many digits of 1-p.
+const nearPoisson = 1.01
+
+// sumTail sums away from the mean, where terms only fall.
+func (l Law) sumTail(k int) float64 {
+	a, b := l.panjer()
 	if float64(k) < l.Mean {
 		sum, p := 0.0, l.PMF(k)
 		for j := k; j >= 0 && p > sum*1e-17; j-- {
 			sum += p
-			p *= float64(j) / l.Mean
+			p *= float64(j) / (a*float64(j-1) + b)
 		}
 		return 1 - sum
 	}
 	sum, p := 0.0, l.PMF(k+1)
 	for j := k + 1; p > sum*1e-17; j++ {
 		sum += p
-		p *= l.Mean / float64(j+1)
+		p *= (a*float64(j) + b) / float64(j+1)
 	}
 	return sum
 }
@@ -160,10 +165,11 @@ func (l Law) poissonTail(k int) float64 {
 func (l Law) betaTail(k int) float64 {
 	r, x := l.size(), float64(k)
 	p := 1 / l.dispersion()
-	if q := 1 - p; q < (x+2)/(x+r+3) {
+	q, _ := l.panjer()
+	if q < (x+2)/(x+r+3) {
 		return l.PMF(k+1) * betaFraction(x+1, r, q)
 	}
-	return 1 - l.PMF(k)*(1-p)*(x+r)/r*betaFraction(r, x+1, p)
+	return 1 - l.PMF(k)*q*(x+r)/r*betaFraction(r, x+1, p)
 }
 
 // betaFraction is a*B(a,b)*I_x(a,b) / (x^a (1-x)^b): DLMF 8.17.22 by the method of Lentz.

@@ -78,12 +78,6 @@ type Terms struct {
 	Full   bool    // more was worth asking (or fixed), but no room is left in any store that may be asked
 }
 
-// Elsewhere is how many units the neighbours of a store hold, its own spot and units asked of it
-// taken off.
-func (t Terms) Elsewhere(s Spot, asked int) float64 {
-	return max(0, t.Holds+t.Comes-float64(s.Have)-s.keeps()*float64(s.Promised+asked))
-}
-
 // Allotter decides quantities. It keeps its memory from call to call; one goroutine uses it at a
 // time. The zero Allotter is ready.
 type Allotter struct {

@@ -146,7 +146,11 @@ func (b *Book) prepare(ctx context.Context, merchant int64, d order.Draft) (*pla
 		return p, nil
 	}
 	p.holds.pre = pre
-	return p, p.give(ctx, pre)
+	if err := p.give(ctx, pre); err != nil {
+		b.giveBack(pre)
+		return nil, err
+	}
+	return p, nil
 }
 
 // give makes the order's rows ready for a store that was chosen.
@@ -157,7 +161,6 @@ func (p *placing) give(ctx context.Context, pre *pick) (err error) {
 	made := order.Tell(p.b.db.Names(), o, "order.created", time.Time{}, order.Happened{})
 	how, err := pre.give(o, a, o.CreatedAt, 1)
 	if err != nil {
-		p.b.giveBack(pre)
 		return err
 	}
 	given := order.Tell(p.b.db.Names(), o, how, time.Time{}, order.Happened{})

@@ -13,7 +13,8 @@
 //	                         again  └─► failed  refused, or tried long enough
 //
 // There are two channels: the store's inbox, which its app reads, and web push to the browsers and
-// phones it has subscribed. What a message says is asked for when it is sent, so it is true then.
+// phones it has subscribed. What a message says is asked for when it is sent, so it is true then, and so
+// is whether the store is quiet: a push that was held up until the night waits for the morning.
 // A push may reach the same phone twice, when a process dies between sending and noting that it did;
 // it carries the same id and topic, so the second replaces the first.
 //
@@ -46,6 +47,7 @@ type Told struct {
 // Message is a Told in words.
 type Message struct {
 	Lang, Title, Body string
+	After             time.Time // not before: until then the store wants to hear nothing
 	Until             time.Time // when it is worth nothing any more
 	Moot              bool      // it is worth nothing now
 }
@@ -325,6 +327,9 @@ func (b *Book) sendOne(ctx context.Context, d *Delivery) end {
 	}
 	if m.Moot || !now.Before(m.Until) {
 		return end{state: Moot}
+	}
+	if m.After.After(now) {
+		return end{state: Pending, next: m.After}
 	}
 	err = b.channelOf(d).send(ctx, d, m)
 	var no refusal

@@ -37,6 +37,7 @@ type house struct {
 	clock *dbtest.Clock
 	book  *notify.Book
 	moot  map[int64]bool // tasks that are not worth a word any more
+	after time.Time      // nobody wants to hear anything before
 	mu    sync.Mutex
 }
 
@@ -59,7 +60,7 @@ func (h *house) open(d *db.DB, loopback bool) *notify.Book {
 		Say: func(_ context.Context, t notify.Told) (notify.Message, error) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			return notify.Message{Lang: "zh", Title: "请备货", Body: fmt.Sprintf("%d 件 · please", t.Subject), Until: noon.Add(24 * time.Hour), Moot: h.moot[t.Subject]}, nil
+			return notify.Message{Lang: "zh", Title: "请备货", Body: fmt.Sprintf("%d 件 · please", t.Subject), After: h.after, Until: noon.Add(24 * time.Hour), Moot: h.moot[t.Subject]}, nil
 		}})
 	h.must(err)
 	return b

@@ -107,7 +107,7 @@ func (p *push) transport() *http.Transport {
 		return nil
 	}}
 	return &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 10 * time.Second,
-		MaxIdleConnsPerHost: senders, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true}
+		MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: senders, MaxIdleConns: 4 * senders, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true}
 }
 
 func (p *push) mayReach(ip netip.Addr) bool {
@@ -126,7 +126,7 @@ var notPublic = func() (list []netip.Prefix) {
 }()
 
 func public(ip netip.Addr) bool {
-	ip = ip.Unmap()
+	ip = ip.Unmap().WithZone("") // no prefix contains an address with a zone
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
 		return false
 	}
@@ -190,7 +190,7 @@ type payload struct {
 }
 
 func (p *push) send(ctx context.Context, d *Delivery, m Message) error {
-	to, err := subscription(p.db.Read(ctx), d.Address)
+	to, err := subscription(p.db.Read(ctx), d.Store, d.Address)
 	if errors.Is(err, db.ErrNoRows) {
 		return errDropped
 	}
@@ -339,43 +339,55 @@ func (r subscriptionRow) subscription() Subscription {
 
 const subscriptionColumns = `key, store_key, endpoint, p256dh, auth, created_at, delivered_at, version`
 
-func subscription(q db.Queryer, key int64) (Subscription, error) {
+// subscription is one of a store: a phone that has gone over to another is not its own any more.
+func subscription(q db.Queryer, store, key int64) (Subscription, error) {
 	var r subscriptionRow
-	err := q.Get(&r, `SELECT `+subscriptionColumns+` FROM push_subscription WHERE key = ?`, key)
+	err := q.Get(&r, `SELECT `+subscriptionColumns+` FROM push_subscription WHERE key = ? AND store_key = ?`, key, store)
 	return r.subscription(), err
 }
 
 func keepSubscription(tx *db.Tx, store int64, s Subscription) (Subscription, bool, error) {
 	var old subscriptionRow
 	err := tx.Get(&old, `SELECT `+subscriptionColumns+` FROM push_subscription WHERE endpoint = ?`, s.Endpoint)
-	if err == nil {
-		if old.Store == store && old.P256dh == s.P256dh && old.Auth == s.Auth {
-			return old.subscription(), false, nil
+	known := err == nil
+	if err != nil && !errors.Is(err, db.ErrNoRows) {
+		return s, false, err
+	}
+	if known && old.Store == store && old.P256dh == s.P256dh && old.Auth == s.Auth {
+		return old.subscription(), false, nil
+	}
+	if !known || old.Store != store {
+		if err := oneMore(tx, store); err != nil {
+			return s, false, err
 		}
+	}
+	if known {
 		if _, err := tx.Exec(`UPDATE push_subscription SET store_key = ?, p256dh = ?, auth = ?, version = version + 1 WHERE key = ?`,
 			store, s.P256dh, s.Auth, old.Key); err != nil {
 			return s, false, err
 		}
-		now, err := subscription(tx, old.Key)
+		now, err := subscription(tx, store, old.Key)
 		return now, old.Store != store, err
 	}
-	if !errors.Is(err, db.ErrNoRows) {
-		return s, false, err
-	}
-	var n int
-	if err := tx.Get(&n, `SELECT count(*) FROM push_subscription WHERE store_key = ?`, store); err != nil {
-		return s, false, err
-	}
-	if n >= maxSubscriptions {
-		return s, false, fault.Refused("too-many-subscriptions", nil, "%d browsers and phones are subscribed already: take one away first", n)
-	}
 	s.Key, s.CreatedAt, s.Version = tx.NewKey(), tx.Now(), 1
-	n64, err := tx.Exec(`INSERT INTO push_subscription (`+subscriptionColumns+`) VALUES (?, ?, ?, ?, ?, ?, NULL, 1) ON CONFLICT (endpoint) DO NOTHING`,
+	n, err := tx.Exec(`INSERT INTO push_subscription (`+subscriptionColumns+`) VALUES (?, ?, ?, ?, ?, ?, NULL, 1) ON CONFLICT (endpoint) DO NOTHING`,
 		s.Key, store, s.Endpoint, s.P256dh, s.Auth, s.CreatedAt.UnixMilli())
-	if err == nil && n64 == 0 {
+	if err == nil && n == 0 {
 		err = db.ErrAgain
 	}
 	return s, true, err
+}
+
+// oneMore refuses a subscription more than a store may have.
+func oneMore(q db.Queryer, store int64) error {
+	var n int
+	if err := q.Get(&n, `SELECT count(*) FROM push_subscription WHERE store_key = ?`, store); err != nil {
+		return err
+	}
+	if n >= maxSubscriptions {
+		return fault.Refused("too-many-subscriptions", nil, "%d browsers and phones are subscribed already: take one away first", n)
+	}
+	return nil
 }
 
 // Subscriptions are the browsers and phones of a store, the oldest first.
@@ -393,7 +405,7 @@ func (b *Book) Subscriptions(ctx context.Context, store int64) ([]Subscription, 
 // refuses any other version.
 func (b *Book) Unsubscribe(ctx context.Context, store, key int64, ifVersion *int64) error {
 	return b.db.InTx(ctx, func(tx *db.Tx) error {
-		if s, err := subscription(tx, key); err == nil && ifVersion != nil && s.Version != *ifVersion {
+		if s, err := subscription(tx, store, key); err == nil && ifVersion != nil && s.Version != *ifVersion {
 			return fault.New(fault.Stale, "version-mismatch", "the subscription is at version %d, not %d: read it again", s.Version, *ifVersion)
 		}
 		n, err := tx.Exec(`DELETE FROM push_subscription WHERE key = ? AND store_key = ?`, key, store)

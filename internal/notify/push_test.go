@@ -308,6 +308,31 @@ func TestABusyServiceIsTriedUntilAPersonIsTold(t *testing.T) {
 	})
 }
 
+// A push that is tried again rings no phone at night.
+func TestAPushWaitsForTheMorning(t *testing.T) {
+	inHouse(t, func(h *house) {
+		p := newPhone(h)
+		p.subscribe(h, ours)
+		told := h.happens("told", ours, task)
+		h.follow(2)
+		p.answers(503, nil)
+		h.send(0)
+		p.answers(0, nil)
+		h.after = noon.Add(10 * time.Hour)
+		h.clock.Advance(time.Hour)
+		h.send(0)
+		h.are(told, "inbox delivered 0", "push pending 2")
+		h.clock.Advance(9*time.Hour - time.Second)
+		h.send(0)
+		if len(p.got()) != 0 {
+			t.Fatal("it rang at night")
+		}
+		h.clock.Advance(time.Second)
+		h.send(1)
+		h.are(told, "inbox delivered 0", "push delivered 3")
+	})
+}
+
 func TestOnePhoneOfTwoIsEnough(t *testing.T) {
 	inHouse(t, func(h *house) {
 		lost, fine := newPhone(h), newPhone(h)
@@ -319,6 +344,22 @@ func TestOnePhoneOfTwoIsEnough(t *testing.T) {
 		h.send(1)
 		h.are(told, "inbox delivered 0", "push gone 1", "push delivered 1")
 		h.exceptions()
+	})
+}
+
+// What a shop is asked is not shown on a phone that another shop has by now.
+func TestAPhoneGoesToAnotherShopWhileAMessageIsOnItsWay(t *testing.T) {
+	inHouse(t, func(h *house) {
+		p := newPhone(h)
+		p.subscribe(h, ours)
+		told := h.happens("told", ours, task)
+		h.follow(2)
+		p.subscribe(h, theirs)
+		h.send(0)
+		h.are(told, "inbox delivered 0", "push moot 1")
+		if p.visits() != 0 {
+			t.Fatalf("the phone rang %d times", p.visits())
+		}
 	})
 }
 
@@ -376,6 +417,10 @@ func TestSubscriptions(t *testing.T) {
 			if e := fault.As(err); (i == 20) != (e != nil && e.Code == "too-many-subscriptions") {
 				t.Fatalf("number %d: %v", i+1, err)
 			}
+		}
+		p.subscribe(h, theirs)
+		if _, _, err := h.book.Subscribe(ctx, ours, p.url+"/send/abc", key, secret); fault.Code(err) != "too-many-subscriptions" {
+			t.Fatalf("one more, of another shop: %v", err)
 		}
 
 		strict := h.open(h.db, false)
@@ -442,6 +487,7 @@ func TestPublicAddresses(t *testing.T) {
 		"192.0.2.1": false, "198.18.0.1": false, "198.51.100.7": false, "203.0.113.9": false, "224.0.0.1": false, "240.0.0.1": false,
 		"255.255.255.255": false, "::": false, "::1": false, "::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::7f00:1": false, "fe80::1": false, "fe80::1%eth0": false,
 		"fc00::1": false, "fd12:3456::1": false, "fec0::1": false, "ff02::1": false, "64:ff9b::7f00:1": false, "64:ff9b:1::a00:1": false,
+		"fec0::1%eth0": false, "64:ff9b::a00:1%lo": false,
 		"2002:7f00:1::": false, "2001::1": false, "2001:db8::1": false, "100::1": false,
 	} {
 		if got := notify.Public(netip.MustParseAddr(address)); got != want {

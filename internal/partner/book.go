@@ -315,18 +315,28 @@ func decideUpdate(q db.Queryer, old Store, p Patch) (decision, error) {
 			return decision{}, err
 		}
 	}
-	if s.ShelfUnits > 0 && (s.ShelfUnits < old.ShelfUnits || old.ShelfUnits == 0) {
-		promised, err := promisedUnits(q, old.Key)
-		if err != nil {
-			return decision{}, err
-		}
-		if s.ShelfUnits < promised {
-			e := fault.Refused("shelf-promised", []string{"acknowledge"}, "the store has promised to have %d units ready: keep room for them, or answer its tasks anew first", promised)
-			e.Fields = []fault.Field{{Pointer: "/shelf_units", Code: "promised-units", Detail: strconv.Itoa(promised)}}
-			return decision{}, e
-		}
+	promised, err := shelfPromised(q, &old, &s)
+	if err != nil {
+		return decision{}, err
+	}
+	if promised > 0 {
+		e := fault.Refused("shelf-promised", []string{"acknowledge"}, "the store has promised to have %d units ready: keep room for them, or answer its tasks anew first", promised)
+		e.Fields = []fault.Field{{Pointer: "/shelf_units", Code: "promised-units", Detail: strconv.Itoa(promised)}}
+		return decision{}, e
 	}
 	return decision{s, "store.updated", map[string]any{"fields": fields}}, nil
+}
+
+// shelfPromised is how many units the store has promised to campaigns, when s cuts its shelf below them; else 0.
+func shelfPromised(q db.Queryer, old, s *Store) (int, error) {
+	if s.ShelfUnits == 0 || old.ShelfUnits != 0 && s.ShelfUnits >= old.ShelfUnits {
+		return 0, nil
+	}
+	promised, err := promisedUnits(q, old.Key)
+	if s.ShelfUnits >= promised {
+		promised = 0
+	}
+	return promised, err
 }
 
 // Remove takes the store out of the network; its past stays readable and its external id is free

@@ -343,8 +343,12 @@ func (im *importer) flush(ctx context.Context, chunk []candidate) error {
 	}
 	var err error
 	if im.options.DryRun {
-		err = decideAll(im.book.db.Read(ctx), func(c *candidate, old *Store) (string, error) {
-			outcome, _, err := c.decide(old, im.options.Defaults)
+		q := im.book.db.Read(ctx)
+		err = decideAll(q, func(c *candidate, old *Store) (string, error) {
+			outcome, d, err := c.decide(old, im.options.Defaults)
+			if err == nil && outcome == rowUpdated {
+				err = rowKeepsPromises(q, old, &d.store)
+			}
 			return outcome, err
 		})
 	} else {
@@ -427,9 +431,21 @@ func (b *Book) importRow(tx *db.Tx, c *candidate, old *Store, defaults Defaults)
 		if outcome, d, err = c.decide(&now, defaults); err != nil || outcome != rowUpdated {
 			return outcome, err
 		}
+		if err := rowKeepsPromises(tx, &now, &d.store); err != nil {
+			return "", err
+		}
 		return outcome, b.keep(tx, &d.store, d)
 	}
 	return outcome, nil
+}
+
+// rowKeepsPromises is what Update refuses too, as a fault of the row: the others go on.
+func rowKeepsPromises(q db.Queryer, old, s *Store) error {
+	promised, err := shelfPromised(q, old, s)
+	if err == nil && promised > 0 {
+		err = fault.InvalidField("/shelf_units", "shelf-promised", "the store has promised to have %d units ready: keep room for them", promised)
+	}
+	return err
 }
 
 // column is a CSV column: its names, the place of its value in the API's store, and how a cell is

@@ -113,7 +113,7 @@ func Carried(q db.Queryer, cell geo.Cell, sku string) (bool, error) {
 }
 
 // Counted notes that o is counted up to a time; one that is over is forgotten. ok is false when somebody
-// else has counted it since it was read, or it has ended.
+// else has counted it since it was read.
 func (o *Stockout) Counted(tx *db.Tx, until time.Time, over bool) (ok bool, err error) {
 	var n int64
 	if over {

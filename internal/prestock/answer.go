@@ -109,7 +109,7 @@ func (b *Book) change(ctx context.Context, w *town, key int64, units int, f func
 			return err
 		}
 		m := &move{Task: &t, tx: tx, old: t, next: next}
-		if m.campaign, err = loadCampaign(tx, t.Campaign); err != nil {
+		if m.campaign, err = loadCampaignOf(tx, t.Campaign, t.SKU); err != nil {
 			return err
 		}
 		if err := f(m); err != nil {

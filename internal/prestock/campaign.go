@@ -47,7 +47,7 @@ func (b *Book) ListCampaigns(ctx context.Context, cursor int64, limit int) ([]Ca
 		return nil, false, err
 	}
 	more := len(rows) > limit
-	list, err := campaigns(b.db.Read(ctx), rows[:min(len(rows), limit)])
+	list, err := campaigns(b.db.Read(ctx), rows[:min(len(rows), limit)], "")
 	return list, more, err
 }
 
@@ -68,6 +68,9 @@ func (b *Book) Approve(ctx context.Context, key int64) (c Campaign, err error) {
 			return fault.Refused("too-late", []string{"cancel"}, "the campaign ended at %s", c.EndsAt.Format(time.RFC3339))
 		}
 		if err := wholePlan(tx, key); err != nil {
+			return err
+		}
+		if err := lockPlanned(tx); err != nil {
 			return err
 		}
 		if err := overlaps(tx, &c); err != nil {

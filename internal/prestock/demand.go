@@ -57,7 +57,7 @@ func demandJob(b *Book) job.Job {
 		for _, n := range []struct {
 			n    int
 			what string
-		}{{f.Orders, "orders counted"}, {f.Stockouts, "stock-outs counted"}, {f.Purged, "old days forgotten"}} {
+		}{{f.Orders, "orders counted"}, {f.Unreadable, "of them unreadable"}, {f.Stockouts, "stock-outs counted"}, {f.Purged, "old days forgotten"}} {
 			if n.n > 0 {
 				notes = append(notes, fmt.Sprintf("%d %s", n.n, n.what))
 			}
@@ -83,9 +83,10 @@ func (b *Book) anyDemand(ctx context.Context) (bool, error) {
 
 // Folded is what one run of FoldDemand did.
 type Folded struct {
-	Orders    int // looked at
-	Stockouts int
-	Purged    int // days of a SKU at a place
+	Orders     int // looked at
+	Unreadable int // of those, passed over: one must not keep all behind it from being counted
+	Stockouts  int
+	Purged     int // days of a SKU at a place
 }
 
 // FoldDemand brings past demand up to date with what happened in the network, and forgets what is too
@@ -97,6 +98,7 @@ func (b *Book) FoldDemand(ctx context.Context) (f Folded, err error) {
 	if f.Orders, err = c.orders(ctx); err != nil {
 		return f, fmt.Errorf("count orders: %w", err)
 	}
+	f.Unreadable = c.unreadable
 	if f.Stockouts, err = c.stockouts(ctx); err != nil {
 		return f, fmt.Errorf("count stock-outs: %w", err)
 	}
@@ -114,6 +116,8 @@ type folding struct {
 	alike  map[partner.Store]*partner.Store // a network has far more stores than calendars
 	cells  map[geo.Cell]*time.Location
 	shelf  map[shelfOf]bool
+
+	unreadable int
 }
 
 // shelfOf is all shelves of a cell that have a SKU.
@@ -195,8 +199,9 @@ func (c *folding) wanted(ctx context.Context, rows []orderRow) (map[soldAt]own, 
 		var details struct {
 			Items []order.Item `json:"items"`
 		}
-		if err := json.Unmarshal([]byte(r.Details), &details); err != nil {
-			return nil, fmt.Errorf("order %d: details: %w", r.Key, err)
+		if json.Unmarshal([]byte(r.Details), &details) != nil {
+			c.unreadable++
+			continue
 		}
 		if len(details.Items) == 0 {
 			continue

@@ -147,6 +147,23 @@ func TestOrdersBecomeDemand(t *testing.T) {
 	})
 }
 
+// One order that cannot be read keeps none of those behind it from being counted.
+func TestAnUnreadableOrderIsPassedOver(t *testing.T) {
+	inTown(t, func(w *town) {
+		a, milk := w.shop(0), order.Item{SKU: "milk", Quantity: 2}
+		w.sold(a.Key, nil, milk)
+		w.must(w.db.InTx(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec(`UPDATE orders SET details = '{'`)
+			return err
+		}))
+		w.clock.Advance(time.Minute)
+		w.sold(a.Key, nil, milk)
+		w.clock.Advance(3 * time.Hour)
+		w.fold(prestock.Folded{Orders: 2, Unreadable: 1})
+		w.fold(prestock.Folded{})
+	})
+}
+
 // Where a store near by carries the goods, its hours without them say what was not to be had; to count the
 // orders as well would count twice.
 func TestAWishForWhatAShelfHasHad(t *testing.T) {
@@ -231,7 +248,7 @@ func TestDemandDoesNotDependOnTheOrderOfThings(t *testing.T) {
 	clock := dbtest.NewClock(monday)
 	rapid.Check(t, func(rt *rapid.T) {
 		clock.Set(monday)
-		w := newTown(t, dbtest.Open(t, db.SQLite, db.Options{Clock: clock.Now}), clock)
+		w := drawnTown(t, rt, clock)
 		s := w.shop(0)
 		file, hours, timed, own, ownHours := -1., 0., false, 0., 0.
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {

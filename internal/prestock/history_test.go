@@ -11,6 +11,37 @@ import (
 	"pgregory.net/rapid"
 )
 
+// While it is the day before in the west, that day is not taken for a whole one, wherever it is over.
+func TestTheLastWholeDay(t *testing.T) {
+	for _, c := range []struct {
+		now, last string
+		zones     []string
+	}{
+		{"2026-11-22T01:30:00Z", "2026-11-21", nil},
+		{"2026-11-22T01:30:00Z", "2026-11-21", []string{"Africa/Nairobi", "Asia/Shanghai"}},
+		{"2026-11-22T01:30:00Z", "2026-11-20", []string{"Africa/Nairobi", "America/Los_Angeles"}},
+		{"2026-11-22T07:59:59Z", "2026-11-20", []string{"America/Los_Angeles"}},
+		{"2026-11-22T08:00:00Z", "2026-11-21", []string{"America/Los_Angeles"}},
+		{"2026-11-22T20:00:00Z", "2026-11-21", []string{"Asia/Shanghai"}},
+	} {
+		now, err := time.Parse(time.RFC3339, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sh := &sheet{now: now, zones: map[*partner.Zone]int{}}
+		for _, name := range c.zones {
+			z, err := partner.NewZone(name, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			sh.zones[z]++
+		}
+		if got := time.Unix(int64(sh.lastWhole())*86400, 0).UTC().Format(time.DateOnly); got != c.last {
+			t.Errorf("at %s with %v the last whole day is %s, want %s", c.now, c.zones, got, c.last)
+		}
+	}
+}
+
 // Hours without goods weigh as much as the opening hours they are of.
 func TestShareOfADayWithGoods(t *testing.T) {
 	var w weeks

@@ -47,7 +47,7 @@ var errTooMuch = errors.New("prestock: more observations than fit in memory")
 // campaign, from the days before. All stores are learnt from together; only when they have more
 // past than fits in memory, in parts, each on its own.
 func (b *Book) learn(ctx context.Context, sh *sheet) error {
-	first := int64(sh.now.UnixMilli()/dayMs) - pastDays
+	first := int64(sh.lastWhole()) + 1 - pastDays
 	rows := 0
 	for k := range sh.columns {
 		var n int
@@ -100,7 +100,7 @@ type lesson struct {
 
 func newLesson(sh *sheet, from, to int) *lesson {
 	l := &lesson{sh: sh, from: from, to: to, local: make([]int32, len(sh.sites)), inCell: map[int]map[geo.Cell][]int32{},
-		last: int32(sh.now.UnixMilli()/dayMs) - 1, skus: make([]forecast.SKU, len(sh.columns))}
+		last: sh.lastWhole(), skus: make([]forecast.SKU, len(sh.columns))}
 	for i := range l.local {
 		l.local[i] = -1
 	}
@@ -284,6 +284,16 @@ func windowOf(c *Campaign) window {
 	length := c.EndsAt.Sub(c.demandFrom()).Hours() / 24
 	days := max(1, math.Ceil(length-1e-9))
 	return window{int32(days), length / days}
+}
+
+// lastWhole is the last day that is over at all sites: half a day taken for a whole one would look like
+// demand that falls.
+func (sh *sheet) lastWhole() int32 {
+	last := forecast.DayOf(sh.now) - 1
+	for z := range sh.zones {
+		last = min(last, forecast.DayOf(sh.now.In(z.Location()))-1)
+	}
+	return last
 }
 
 // lastDay is the last day of the campaign, on whatever clock.

@@ -129,17 +129,19 @@ func (r *PlanResult) join(p PlanResult) {
 	r.Sample = append(r.Sample, p.Sample[:min(len(p.Sample), maxSample-len(r.Sample))]...)
 }
 
-// refuseUnknown refuses SKUs that nobody has ever sold and nobody expects to, before anything is written.
+// refuseUnknown refuses SKUs that nobody has sold lately and nobody expects to, before anything is written.
 func (b *Book) refuseUnknown(ctx context.Context, c *Campaign) error {
 	if c.Kind != Peak {
 		return nil
 	}
 	var f fault.Fields
+	today := b.db.Now().UnixMilli() / dayMs
+	first := today - pastDays - 1 // in the west the last whole day is the one before
 	for i, s := range c.SKUs {
 		if s.ExpectedUnits != nil {
 			continue
 		}
-		known, err := b.exists(ctx, `demand WHERE sku = ? AND units > 0`, s.SKU)
+		known, err := b.exists(ctx, `demand WHERE sku = ? AND day >= ? AND day < ? AND units > 0`, s.SKU, first, today)
 		if err != nil {
 			return err
 		}

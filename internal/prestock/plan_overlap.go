@@ -22,7 +22,7 @@ func overlapping(q db.Queryer, c *Campaign, kinds ...string) ([]Campaign, error)
 		ORDER BY key`, append([]any{c.EndsAt.UnixMilli(), c.demandFrom().UnixMilli(), c.Key}, args...)...); err != nil {
 		return nil, err
 	}
-	return campaigns(q, rows)
+	return campaigns(q, rows, "")
 }
 
 // besides are the campaigns whose tasks count for c as well.

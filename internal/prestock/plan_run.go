@@ -226,8 +226,10 @@ func (r *planRun) end(ctx context.Context, failed error) error {
 			state, problem = PlanFailed, e.Detail
 		}
 		failed = errors.Join(failed, r.book.db.InTx(ctx, func(tx *db.Tx) error {
-			_, err := tx.Exec(`UPDATE campaign_plan SET state = ?, problem = ?, updated_at = ?, finished_at = ? WHERE campaign_key = ?`,
-				state, problem, tx.Now().UnixMilli(), tx.Now().UnixMilli(), r.campaign)
+			// Not when somebody has taken the lease without this run noticing: the row speaks of theirs by now.
+			_, err := tx.Exec(`UPDATE campaign_plan SET state = ?, problem = ?, updated_at = ?, finished_at = ? WHERE campaign_key = ?
+				AND EXISTS (SELECT 1 FROM lease WHERE name = ? AND holder = ?)`,
+				state, problem, tx.Now().UnixMilli(), tx.Now().UnixMilli(), r.campaign, r.lease.Name, r.lease.Holder)
 			return err
 		}))
 	}
@@ -365,7 +367,7 @@ func (b *Book) PlanWaiting(ctx context.Context) (int, error) {
 		switch {
 		case err == nil:
 			done++
-		case fault.Code(err) == "plan-running": // by somebody else, or not known to be dead yet
+		case fault.Code(err) == "plan-running", fault.Code(err) == "lease-lost": // by somebody else, or not known to be dead yet
 		case fault.KindOf(err) == fault.Conflict, fault.KindOf(err) == fault.Invalid, fault.KindOf(err) == fault.NotFound:
 			if err := b.fail(ctx, w.Campaign, fault.As(err).Detail); err != nil {
 				return done, err

@@ -181,6 +181,22 @@ func TestAPlannerThatSleeps(t *testing.T) {
 		w.refused(err, "lease-lost")
 		_, err = w.book.Plan(ctx, taken.Key)
 		w.refused(err, "plan-running")
+
+		// Nor does one that never found out say anything about the plan of whoever took it.
+		lost := w.campaign(singlesDay(40))
+		short, stop := context.WithCancel(ctx)
+		_, err = w.book.PlanWatched(short, lost.Key, func(p prestock.PlanRun) {
+			stop()
+			w.clock.Advance(5 * time.Minute)
+			_, err := w.db.Acquire(ctx, fmt.Sprintf("plan:%d", lost.Key), "somebody else", 20*time.Minute)
+			w.must(err)
+		})
+		if err == nil || fault.Code(err) == "lease-lost" {
+			t.Fatalf("it was to be stopped: %v", err)
+		}
+		if run, err := w.book.LastPlan(ctx, lost.Key); err != nil || run.State != prestock.PlanRunning {
+			t.Fatalf("somebody else is at it: %+v, %v", run, err)
+		}
 		w.sound()
 	})
 }
@@ -444,6 +460,34 @@ func TestAnInterruptedNightIsFinished(t *testing.T) {
 	})
 }
 
+// A process that was down over a night's end does not go on with that night, and the shelves are free for the next.
+func TestAnInterruptedNightMakesWayForTheNext(t *testing.T) {
+	inTown(t, func(w *town) {
+		w.shop(200)
+		w.used("SKU-7", 28, map[int]int{0: 10})
+		r := prestock.DefaultReplenishing
+		r.Enabled = true
+		w.must(w.book.SetReplenishing(ctx, r))
+		asked, err := w.book.Replenish(ctx)
+		w.must(err)
+		w.must(w.db.InTx(ctx, func(tx *db.Tx) error { // the tasks were written, the end was not
+			_, err := tx.Exec(`UPDATE campaign SET status = 'draft'`)
+			return err
+		}))
+		w.clock.Advance(24 * time.Hour)
+		again, err := w.book.Replenish(ctx)
+		w.must(err)
+		nights, _, err := w.book.ListCampaigns(ctx, 0, 10)
+		w.must(err)
+		if asked == 0 || again == 0 || len(nights) != 2 || nights[0].Status != prestock.Approved || nights[1].Status != prestock.Cancelled {
+			t.Fatalf("%d, then %d units asked: %+v", asked, again, nights)
+		}
+		if room := w.number(`SELECT CAST(sum(units) AS BIGINT) FROM prestock_room`); room != again {
+			t.Fatalf("%d units of room are kept for %d that are asked", room, again)
+		}
+	})
+}
+
 func TestWhatReplenishmentCannotBe(t *testing.T) {
 	inTown(t, func(w *town) {
 		for _, r := range []prestock.Replenishing{{LeadHours: 0, CoverDays: 3}, {LeadHours: 24, CoverDays: 0}, {LeadHours: 24, CoverDays: 61}, {LeadHours: 400, CoverDays: 1}} {
@@ -453,6 +497,34 @@ func TestWhatReplenishmentCannotBe(t *testing.T) {
 		w.must(err)
 		if got != prestock.DefaultReplenishing {
 			t.Fatalf("%+v", got)
+		}
+	})
+}
+
+// Two who approve in the same moment do not both have the stores stock the same goods.
+func TestApprovingTwoThatMeetAtOnce(t *testing.T) {
+	inTown(t, func(w *town) {
+		w.shop(0)
+		for range 4 {
+			var both [2]prestock.Campaign
+			for i := range both {
+				both[i] = w.campaign(singlesDay(10))
+				_, err := w.book.Plan(ctx, both[i].Key)
+				w.must(err)
+			}
+			var errs [2]error
+			var wg sync.WaitGroup
+			for i := range both {
+				wg.Go(func() { _, errs[i] = w.book.Approve(ctx, both[i].Key) })
+			}
+			wg.Wait()
+			if (errs[0] == nil) == (errs[1] == nil) || fault.Code(errors.Join(errs[:]...)) != "campaigns-overlap" {
+				t.Fatalf("%v, %v", errs[0], errs[1])
+			}
+			for i := range both {
+				_, err := w.book.Cancel(ctx, both[i].Key)
+				w.must(err)
+			}
 		}
 	})
 }

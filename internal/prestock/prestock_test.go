@@ -53,6 +53,24 @@ func newTown(t testing.TB, d *db.DB, clock *dbtest.Clock) *town {
 	return &town{TB: t, db: d, clock: clock, stores: stores, book: prestock.NewBook(d, stores)}
 }
 
+// drawnTown is a town inside a property, on SQLite: what fails in it shows what was drawn, and its
+// database is closed with it.
+func drawnTown(t *testing.T, rt *rapid.T, clock *dbtest.Clock) *town {
+	tb := drawn{t, rt}
+	return newTown(tb, dbtest.Open(tb, db.SQLite, db.Options{Clock: clock.Now}), clock)
+}
+
+type drawn struct {
+	testing.TB
+	rt *rapid.T
+}
+
+func (d drawn) Fatal(args ...any)                 { d.rt.Fatal(args...) }
+func (d drawn) Fatalf(format string, args ...any) { d.rt.Fatalf(format, args...) }
+func (d drawn) Error(args ...any)                 { d.rt.Error(args...) }
+func (d drawn) Errorf(format string, args ...any) { d.rt.Errorf(format, args...) }
+func (d drawn) Cleanup(f func())                  { d.rt.Cleanup(f) }
+
 // shop opens a shop with room for so many units, the next one down the road.
 func (w *town) shop(shelf int) partner.Store {
 	w.Helper()
@@ -811,7 +829,7 @@ func TestTheSumRule(t *testing.T) {
 	d := dbtest.NewClock(monday)
 	rapid.Check(t, func(rt *rapid.T) {
 		d.Set(monday)
-		w := newTown(t, dbtest.Open(t, db.SQLite, db.Options{Clock: d.Now}), d)
+		w := drawnTown(t, rt, d)
 		for range rapid.IntRange(1, 6).Draw(rt, "shops") {
 			w.shop(rapid.IntRange(0, 60).Draw(rt, "shelf"))
 		}

@@ -24,6 +24,9 @@ type Notice struct {
 	// or counted, or the task is over.
 	Until time.Time
 	Moot  bool
+	// After is when its store may be told, now or when its quiet hours end: they may have begun since the
+	// prompt went out. Where they last beyond Until, it is now, as for a prompt (see moment).
+	After time.Time
 }
 
 // Said is one prompt: of which task, and its kind.
@@ -41,7 +44,7 @@ func (b *Book) Notices(ctx context.Context, store int64, prompts []Said) ([]Noti
 	if err != nil {
 		return nil, err
 	}
-	tasks, campaigns := map[int64]Task{}, map[int64]Campaign{}
+	tasks, campaigns := map[int64]Task{}, map[campaignSKU]Campaign{}
 	list := make([]Notice, len(prompts))
 	for i, p := range prompts {
 		t, known := tasks[p.Task]
@@ -60,16 +63,22 @@ func (b *Book) Notices(ctx context.Context, store int64, prompts []Said) ([]Noti
 			}
 			tasks[p.Task] = t
 		}
-		c, known := campaigns[t.Campaign]
+		of := campaignSKU{t.Campaign, t.SKU}
+		c, known := campaigns[of]
 		if !known {
-			if c, err = loadCampaign(q, t.Campaign); err != nil {
+			if c, err = loadCampaignOf(q, of.campaign, of.sku); err != nil {
 				return nil, err
 			}
-			campaigns[t.Campaign] = c
+			campaigns[of] = c
 		}
 		list[i] = t.notice(&c, &s, p.Kind, b.db.Now())
 	}
 	return list, nil
+}
+
+type campaignSKU struct {
+	campaign int64
+	sku      string
 }
 
 // notice is a prompt of t in words.
@@ -93,6 +102,9 @@ func (t *Task) notice(c *Campaign, s *partner.Store, kind string, now time.Time)
 		body = append(body, w.Answer)
 	}
 	n.Moot = !answered && t.Status != Prompted || answered && kind != Again || !now.Before(n.Until)
+	if n.After = s.Silence().Until(now); !n.After.Before(n.Until) {
+		n.After = now
+	}
 	title, known := w.Title[kind]
 	if !known {
 		title = w.Title[First]

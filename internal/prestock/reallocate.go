@@ -70,7 +70,7 @@ func (b *Book) neighbours(ctx context.Context, w *town, t *Task) ([]neighbour, e
 	if t.Unallocated()+t.Committed < 1 {
 		return nil, nil
 	}
-	c, err := loadCampaign(q, t.Campaign)
+	c, err := loadCampaignOf(q, t.Campaign, t.SKU)
 	if err != nil || !c.running(b.db.Now()) {
 		return nil, err
 	}

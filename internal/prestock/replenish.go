@@ -95,8 +95,27 @@ func (b *Book) Replenish(ctx context.Context) (units int, err error) {
 	if err != nil || c == nil || c.Status == Approved || c.Status == Cancelled || c.Status == Finished {
 		return 0, err
 	}
+	if err := b.dropNights(ctx, *c.Night); err != nil {
+		return 0, err
+	}
 	r, err := b.Plan(ctx, c.Key)
 	return r.Asked, err
+}
+
+// dropNights cancels what is left of nights before one whose plan never came to its end: nobody hears
+// of their tasks, which keep room on the shelves.
+func (b *Book) dropNights(ctx context.Context, night int64) error {
+	var left []int64
+	if err := b.db.Read(ctx).Select(&left, `SELECT key FROM campaign WHERE kind = 'replenishment' AND status IN ('draft', 'planned') AND night < ?
+		ORDER BY key`, night); err != nil {
+		return err
+	}
+	for _, key := range left {
+		if _, err := b.Cancel(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ForgetReplenished deletes the tasks of nights that are long over, a country's of one night being

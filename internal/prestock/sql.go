@@ -78,8 +78,8 @@ func (r campaignRow) campaign() (Campaign, error) {
 	return c, nil
 }
 
-// campaigns turns rows into campaigns and reads their SKUs, all at once.
-func campaigns(q db.Queryer, rows []campaignRow) ([]Campaign, error) {
+// campaigns turns rows into campaigns and reads their SKUs, all at once; of one SKU alone unless only is empty.
+func campaigns(q db.Queryer, rows []campaignRow, only string) ([]Campaign, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -94,7 +94,7 @@ func campaigns(q db.Queryer, rows []campaignRow) ([]Campaign, error) {
 		at[r.Key], keys[i] = i, r.Key
 	}
 	query, args, err := db.In(`SELECT campaign_key, sku, expected_units, uplift, margin_amount, holding_cost_amount, currency, case_pack,
-		fee_amount, fee_currency FROM campaign_sku WHERE campaign_key IN (?) ORDER BY campaign_key, position`, keys)
+		fee_amount, fee_currency FROM campaign_sku WHERE campaign_key IN (?) AND (sku = ? OR ? = '') ORDER BY campaign_key, position`, keys, only, only)
 	if err != nil {
 		return nil, err
 	}
@@ -109,14 +109,18 @@ func campaigns(q db.Queryer, rows []campaignRow) ([]Campaign, error) {
 	return list, nil
 }
 
-func loadCampaign(q db.Queryer, key int64) (Campaign, error) {
+func loadCampaign(q db.Queryer, key int64) (Campaign, error) { return loadCampaignOf(q, key, "") }
+
+// loadCampaignOf is a campaign with one of its SKUs only: a replenishment has every SKU that was ever sold,
+// and an answer is about one.
+func loadCampaignOf(q db.Queryer, key int64, sku string) (Campaign, error) {
 	var r campaignRow
 	if err := q.Get(&r, `SELECT `+campaignColumns+` FROM campaign WHERE key = ?`, key); errors.Is(err, db.ErrNoRows) {
 		return Campaign{}, fault.Missing("campaign")
 	} else if err != nil {
 		return Campaign{}, err
 	}
-	list, err := campaigns(q, []campaignRow{r})
+	list, err := campaigns(q, []campaignRow{r}, sku)
 	if err != nil {
 		return Campaign{}, err
 	}
@@ -130,6 +134,13 @@ func lockCampaign(tx *db.Tx, key int64) (Campaign, error) {
 		return Campaign{}, err
 	}
 	return loadCampaign(tx, key)
+}
+
+// lockPlanned keeps every campaign that could be approved as it is. Two that are approved in the same
+// moment would not see each other on PostgreSQL; so one of them waits, or is run again.
+func lockPlanned(tx *db.Tx) error {
+	_, err := tx.Exec(`UPDATE campaign SET version = version WHERE status = 'planned' AND kind = 'peak'`)
+	return err
 }
 
 func insertCampaign(tx *db.Tx, c *Campaign) error {

@@ -2,6 +2,7 @@ package prestock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,14 +39,18 @@ type sweep struct {
 func (b *Book) run(sweeps []sweep) func(context.Context, *job.Slot) error {
 	return func(ctx context.Context, s *job.Slot) error {
 		var notes []string
-		for _, w := range sweeps {
+		var failed error
+		for _, w := range sweeps { // one that fails keeps nobody from being prompted
 			n, err := w.do(ctx)
 			if err != nil {
-				return fmt.Errorf("%s: %w", w.what, err)
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", w.what, err))
 			}
 			if n > 0 {
 				notes = append(notes, fmt.Sprintf("%d %s", n, w.what))
 			}
+		}
+		if failed != nil {
+			return failed
 		}
 		return b.db.InTx(ctx, func(tx *db.Tx) error { return s.Done(tx, strings.Join(notes, ", ")) })
 	}
@@ -118,7 +123,7 @@ func (b *Book) running(ctx context.Context) ([]Campaign, error) {
 		b.db.Now().UnixMilli()); err != nil {
 		return nil, err
 	}
-	return campaigns(q, rows)
+	return campaigns(q, rows, "")
 }
 
 // PromptDue sends the prompts and reminders that are due, to stores that have not counted yet, and

@@ -32,9 +32,6 @@ type Reliability struct {
 	Keeps   float64 // chance that a promised unit is there
 }
 
-// Trust is the chance that a unit is there which is asked of the store and which it does not refuse.
-func (r Reliability) Trust() float64 { return r.Answers * r.Keeps }
-
 const (
 	priorTasks = 10 // what the network's rate weighs, in tasks
 	// What is believed of a network without a past: nine of ten answers and promises hold. It

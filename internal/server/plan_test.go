@@ -181,6 +181,13 @@ func TestAShelfIsNotCutBelowWhatIsPromised(t *testing.T) {
 		if refused.text("errors.0.pointer") != "/shelf_units" || refused.text("errors.0.detail") != "120" {
 			t.Errorf("what is promised: %s", refused.body)
 		}
+		rows := "external_id,name,lat,lng,time_zone,shelf_units\nduka,duka,-1.29,36.78,Africa/Nairobi,119\nfresh,fresh,-1.29,36.78,Africa/Nairobi,119\n"
+		for _, dry := range []string{"?dry_run=true", ""} { // the other row is kept
+			a := w.send(request{method: "POST", path: "/v1/store-imports" + dry, key: w.admin, body: rows, kind: "text/csv"}).want(200)
+			if a.number("created") != 1 || a.number("updated") != 0 || a.text("errors.0.field") != "shelf_units" || a.text("errors.0.code") != "shelf-promised" {
+				t.Errorf("by a file%s: %s", dry, a.body)
+			}
+		}
 		w.patch(desk, "/v1/stores/"+id, m{"shelf_units": 120}, nil).want(200)
 	})
 }
