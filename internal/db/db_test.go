@@ -152,7 +152,7 @@ func TestFunctionsGivenTogetherStandAlone(t *testing.T) {
 
 // A function that never comes back is left behind, and the writer goes on.
 func TestAStuckFunctionIsGivenUp(t *testing.T) {
-	d := dbtest.Open(t, db.SQLite, db.Options{MaxRun: 50 * time.Millisecond})
+	d := dbtest.Open(t, db.SQLite, db.Options{MaxRun: 300 * time.Millisecond})
 	release := make(chan struct{})
 	late := make(chan error, 1)
 	var wg sync.WaitGroup
