@@ -33,6 +33,14 @@ type config struct {
 	GroupLimit     int
 	PushContact    string
 	PushLoopback   bool
+	RetentionDays  int
+	Domains        []string
+	RedirectListen string
+	TLSCert        string
+	TLSKey         string
+	TLSCache       string
+	ACMEContact    string
+	ACMEDirectory  string
 	Stores         partner.Defaults
 
 	origin map[string]origin
@@ -55,6 +63,13 @@ var settings = []setting{
 	{"listen", "127.0.0.1:8080", "`HOST:PORT` where the API and the pages are; port 0 takes a free one", address(func(c *config) *string { return &c.Listen })},
 	{"metrics_listen", "", "`HOST:PORT` where /metrics (Prometheus) is, without access control; empty: nowhere", address(func(c *config) *string { return &c.MetricsListen })},
 	{"public_url", "", "`URL` that tracking links begin with; empty takes the host each request names", setPublicURL},
+	{"domain", "", "`NAME` of this server on the internet: it fetches a certificate and speaks HTTPS on port 443; more names with commas, or the flag again", setDomains},
+	{"redirect_listen", ":80", "with domain: `HOST:PORT` of plain HTTP, which proves that the name is yours and sends browsers to HTTPS", address(func(c *config) *string { return &c.RedirectListen })},
+	{"tls_cert", "", "`FILE` of a certificate of your own (PEM, with its chain): HTTPS with it; read again when it changes", text(func(c *config) *string { return &c.TLSCert })},
+	{"tls_key", "", "`FILE` of the key of tls_cert (PEM)", text(func(c *config) *string { return &c.TLSKey })},
+	{"tls_cache", "", "`FOLDER` where fetched certificates are kept; empty: certificates, beside the database file", text(func(c *config) *string { return &c.TLSCache })},
+	{"acme_contact", "", "e-mail `ADDRESS` where the authority can write about certificates", text(func(c *config) *string { return &c.ACMEContact })},
+	{"acme_directory", "", "`URL` of another certificate authority (ACME); empty: Let's Encrypt", text(func(c *config) *string { return &c.ACMEDirectory })},
 	{"log_level", "info", "least `LEVEL` that is logged: debug, info, warn or error", func(c *config, s string) error { return c.LogLevel.UnmarshalText([]byte(s)) }},
 	{"log_format", "auto", "`FORMAT` of the log: text, json, or auto for text on a terminal and else json", oneOf(func(c *config) *string { return &c.LogFormat }, "auto", "text", "json")},
 	{"trusted_proxies", "false", "believe X-Forwarded-For and -Proto, because a proxy of yours sets them", boolean(func(c *config) *bool { return &c.TrustedProxies })},
@@ -64,6 +79,7 @@ var settings = []setting{
 	{"push_loopback", "false", "let push subscriptions be on this machine, over http too", boolean(func(c *config) *bool { return &c.PushLoopback })},
 	// For benchmarks only, and so no flag: what sharing commits is worth.
 	{"group_limit", "0", "most changes `N` that share a commit on SQLite; 0: as many as wait", number(func(c *config) *int { return &c.GroupLimit })},
+	{"retention_days", "180", "`DAYS` after its end that an order keeps its recipient's data, unless its merchant's policy says otherwise; 0: for ever", number(func(c *config) *int { return &c.RetentionDays })},
 	{"default_time_zone", "", "IANA time `ZONE` of stores that name none; empty refuses those", setTimeZone},
 	{"default_country", "", "ISO 3166-1 alpha-2 `CODE` of stores that name no country", text(func(c *config) *string { return &c.Stores.Country })},
 	{"default_locale", "en", "BCP 47 `TAG` of stores that name no locale", text(func(c *config) *string { return &c.Stores.Locale })},
@@ -128,6 +144,21 @@ func setPublicURL(c *config, s string) error {
 	return nil
 }
 
+// setDomains reads names that a certificate can be had for.
+func setDomains(c *config, s string) error {
+	c.Domains = nil
+	for name := range strings.SplitSeq(s, ",") {
+		if name = strings.ToLower(strings.TrimSpace(name)); name == "" {
+			continue
+		}
+		if net.ParseIP(name) != nil || !strings.Contains(name, ".") || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" || strings.ContainsAny(name[:1]+name[len(name)-1:], ".-") {
+			return errors.New("names like doorstep.example, without https:// and without a port")
+		}
+		c.Domains = append(c.Domains, name)
+	}
+	return nil
+}
+
 func setTimeZone(c *config, s string) error {
 	if s != "" {
 		if _, err := partner.NewZone(s, ""); err != nil {
@@ -179,7 +210,25 @@ func resolve(layers ...layer) (*config, error) {
 		}
 		c.origin[s.name] = o
 	}
+	c.follow()
 	return c, nil
+}
+
+// follow sets what follows from other settings unless somebody says otherwise: a name on the internet
+// means the usual port, and links that begin with it.
+func (c *config) follow() {
+	if len(c.Domains) == 0 {
+		return
+	}
+	if c.origin["listen"].from == "default" {
+		c.Listen = ":443"
+	}
+	if c.PublicURL == "" {
+		c.PublicURL = "https://" + c.Domains[0]
+		if _, port, _ := net.SplitHostPort(c.Listen); port != "443" && port != "0" {
+			c.PublicURL += ":" + port
+		}
+	}
 }
 
 const (
@@ -262,11 +311,19 @@ func nearSetting(word string, spelt func(string) string) string {
 // flagValue keeps a flag's text; resolve parses it, so that every source is read by one rule.
 type flagValue struct {
 	text, kind string
+	many       bool // given again, it adds
 }
 
-func (v *flagValue) Set(s string) error { v.text = s; return nil }
-func (v *flagValue) Type() string       { return v.kind }
-func (v *flagValue) String() string     { return v.text }
+func (v *flagValue) Set(s string) error {
+	if v.many && v.text != "" {
+		s = v.text + "," + s
+	}
+	v.text = s
+	return nil
+}
+
+func (v *flagValue) Type() string   { return v.kind }
+func (v *flagValue) String() string { return v.text }
 
 // asWritten and brief are the two ways a setting is spelt as a flag: --default-country, or
 // --country where nothing else could be meant.
@@ -284,7 +341,7 @@ func bind(cmd *cobra.Command, spell func(string) string, names ...string) {
 		if !slices.Contains(names, s.name) {
 			continue
 		}
-		v := &flagValue{s.fallback, "string"}
+		v := &flagValue{text: s.fallback, kind: "string", many: s.name == "domain"}
 		name := spell(s.name)
 		flags.Var(v, name, s.help)
 		if s.fallback == "true" || s.fallback == "false" {
@@ -297,7 +354,7 @@ func bind(cmd *cobra.Command, spell func(string) string, names ...string) {
 // commonSettings are flags of every command, serverSettings those of serve.
 var (
 	commonSettings = []string{"db", "log_level", "log_format"}
-	serverSettings = []string{"listen", "metrics_listen", "public_url", "trusted_proxies", "max_streams", "push_contact"}
+	serverSettings = []string{"listen", "metrics_listen", "public_url", "trusted_proxies", "max_streams", "domain", "redirect_listen", "tls_cert", "tls_key", "tls_cache", "acme_contact", "acme_directory", "push_contact", "retention_days"}
 )
 
 // networkDefaults are the settings that stores inherit.

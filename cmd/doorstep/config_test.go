@@ -55,7 +55,7 @@ func TestEverySettingCanComeFromEverySource(t *testing.T) {
 	sample := map[string]string{"db": "x.db", "listen": "127.0.0.1:1", "metrics_listen": "127.0.0.1:2", "public_url": "https://x.example", "log_level": "warn",
 		"log_format": "json", "trusted_proxies": "true", "default_time_zone": "Africa/Nairobi", "default_country": "KE", "default_locale": "sw",
 		"default_opening_hours": "Mo-Fr 08:00-18:00", "default_auto_accept": "false", "push_contact": "desk@doorstep.example", "push_loopback": "true",
-		"default_quiet_hours": "22:00-07:00"}
+		"default_quiet_hours": "22:00-07:00", "domain": "desk.example", "redirect_listen": "127.0.0.1:3"}
 	for _, s := range settings {
 		v := sample[s.name]
 		if v == "" {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"doorstep/internal/auth"
+	"doorstep/internal/care"
 	"doorstep/internal/db"
 	"doorstep/internal/dropoff"
 	"doorstep/internal/event"
@@ -25,6 +26,7 @@ import (
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
 	"doorstep/internal/prestock"
+	"doorstep/internal/privacy"
 	"doorstep/internal/server"
 )
 
@@ -35,7 +37,7 @@ const (
 
 // assemble makes the parts of the house on an open database. Nothing runs yet.
 func assemble(ctx context.Context, d *db.DB, c *config, log *slog.Logger) (server.Parts, error) {
-	p := server.Parts{DB: d, Log: log, Keys: auth.NewBook(d), Stores: partner.NewBook(d, c.Stores), Orders: order.NewBook(d), Dropoff: dropoff.NewBook(d)}
+	p := server.Parts{DB: d, Log: log, Keys: auth.NewBook(d), Stores: partner.NewBook(d, c.Stores), Orders: order.NewBook(d), Dropoff: dropoff.NewBook(d), Care: care.NewBook(d)}
 	// The index is filled, and may report supply, before there is a runner to wake.
 	var runner atomic.Pointer[job.Runner]
 	onSupply := func() {
@@ -48,11 +50,13 @@ func assemble(ctx context.Context, d *db.DB, c *config, log *slog.Logger) (serve
 		return p, fmt.Errorf("load the stores: %w", err)
 	}
 	p.Prestock = prestock.NewBook(d, p.Stores)
+	p.Privacy = privacy.NewBook(d, p.Orders, time.Duration(c.RetentionDays)*24*time.Hour)
 	if p.Notify, err = notify.NewBook(ctx, d, messages(p.Prestock, c, log)); err != nil {
 		return p, fmt.Errorf("messages to stores: %w", err)
 	}
-	p.Jobs = job.New(d, log, slices.Concat(jobs(d, p), prestock.Jobs(p.Prestock), notify.Jobs(p.Notify))...)
+	p.Jobs = job.New(d, log, slices.Concat(jobs(d, p), []job.Job{p.Privacy.Job()}, prestock.Jobs(p.Prestock), dropoff.Jobs(p.Dropoff), notify.Jobs(p.Notify))...)
 	runner.Store(p.Jobs)
+	p.Privacy.OnErased(func() { p.Jobs.Wake(privacy.JobName) })
 	p.Events = event.NewLog(d)
 	return p, nil
 }
@@ -90,7 +94,7 @@ func jobs(d *db.DB, p server.Parts) []job.Job {
 			}},
 		{Name: "purge", Schedule: job.Every(time.Hour),
 			Run: func(ctx context.Context, _ *job.Slot) error {
-				return errors.Join(server.PurgeRepeats(ctx, d), stores.PurgeSlotUse(ctx, d.Now()))
+				return errors.Join(server.PurgeRepeats(ctx, d), p.Keys.PurgeSessions(ctx), stores.PurgeSlotUse(ctx, d.Now()))
 			}},
 	}
 }

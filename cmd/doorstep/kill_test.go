@@ -195,11 +195,11 @@ func killCycles(t *testing.T, url string, cycles int) {
 		t.Errorf("only %d orders in %d cycles: the server was killed before it worked", len(acknowledged), cycles)
 	}
 	t.Logf("%d cycles, %d orders acknowledged", cycles, len(acknowledged))
-	audit(t, url, acknowledged)
+	takeStock(t, url, acknowledged)
 }
 
-// audit opens the database itself.
-func audit(t *testing.T, url string, acknowledged map[string]string) {
+// takeStock opens the database itself.
+func takeStock(t *testing.T, url string, acknowledged map[string]string) {
 	d, err := db.Open(context.Background(), url, db.Options{})
 	if err != nil {
 		t.Fatal(err)

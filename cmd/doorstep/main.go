@@ -59,9 +59,11 @@ func (a *app) root() *cobra.Command {
 		a.serveCommand(),
 		group("import", "Bring stores or past demand in", a.importStoresCommand(), a.importDemandCommand()),
 		group("key", "API keys", a.keyCreateCommand(), a.keyListCommand(), a.keyRevokeCommand()),
+		a.accountCommands(),
 		a.campaignCommands(),
 		group("job", "Scheduled work", a.jobListCommand(), a.jobRunCommand()),
-		a.backupCommand(), a.restoreCommand(), a.doctorCommand(),
+		a.backupCommand(), a.restoreCommand(), a.eraseCommand(), a.doctorCommand(), a.auditCommands(),
+		group("export", "Take something out, to be kept or shown elsewhere", a.exportOrderCommand()),
 		group("config", "Settings", a.configShowCommand()),
 		a.versionCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
@@ -106,10 +108,11 @@ func usage(format string, args ...any) error { return usageError{fmt.Errorf(form
 
 func exitCode(err error) int {
 	var u usageError
+	var unable unableError
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &u):
+	case errors.As(err, &u), errors.As(err, &unable):
 		return 2
 	}
 	return 1

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -37,6 +38,9 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(a.out, "doorstep listening on %s\n", n.url)
+			if err := a.welcome(ctx, c, n); err != nil && ctx.Err() == nil { // who is asked to stop welcomes nobody
+				return errors.Join(err, n.stop())
+			}
 			if demo {
 				n.background.Go(func() { n.demo.live(n.ctx, n, a.out) })
 			}
@@ -52,10 +56,29 @@ func (a *app) serveCommand() *cobra.Command {
 	return cmd
 }
 
+// welcome shows the way in while nobody has an account: on stderr, since stdout is read by programs.
+func (a *app) welcome(ctx context.Context, c *config, n *node) error {
+	l, nobody, err := n.Keys.FirstLink(ctx)
+	if err != nil || !nobody {
+		return err
+	}
+	site := c.PublicURL
+	if site == "" {
+		site = n.url
+	}
+	if isTerminal(a.err) {
+		fmt.Fprintf(a.err, "\nNobody has an account yet. Open this to make the first one (once, until %s):\n\n    %s/setup/%s\n\n", minute(l.ExpiresAt), site, l.Token)
+		return nil
+	}
+	n.Log.Warn("nobody has an account yet: open the link to make the first one", "link", site+"/setup/"+l.Token, "until", minute(l.ExpiresAt))
+	return nil
+}
+
 // node is a running server.
 type node struct {
 	server.Parts
 	url     string
+	plain   string // where plain HTTP is sent on to HTTPS, if anywhere
 	srv     *server.Server
 	servers []*http.Server
 	failed  chan error // a listener that broke
@@ -76,7 +99,11 @@ func (a *app) start(ctx context.Context, c *config, withDemo bool) (_ *node, err
 		}
 	}()
 	log := a.logger(c)
-	api, err := listen(c.Listen, "--listen")
+	safe, err := security(c, log)
+	if err != nil {
+		return nil, err
+	}
+	api, err := listenSecurely(c)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +113,10 @@ func (a *app) start(ctx context.Context, c *config, withDemo bool) (_ *node, err
 		return nil, err
 	}
 	undo = append(undo, d.Close)
-	n := &node{url: urlOf(api), failed: make(chan error, 2)}
+	n := &node{url: urlOf(api), failed: make(chan error, 3)}
+	if safe != nil {
+		n.url = "https" + strings.TrimPrefix(n.url, "http")
+	}
 	if n.Parts, err = assemble(ctx, d, c, log); err != nil {
 		return nil, err
 	}
@@ -98,7 +128,7 @@ func (a *app) start(ctx context.Context, c *config, withDemo bool) (_ *node, err
 		// 25,000 orders a second 7 % more orders for 840 instead of 610 MB.
 		debug.SetGCPercent(200)
 	}
-	o := server.Options{PublicURL: c.PublicURL, Version: version(), MaxStreams: c.MaxStreams, TrustedProxies: c.TrustedProxies}
+	o := server.Options{PublicURL: c.PublicURL, Version: version(), MaxStreams: c.MaxStreams, TrustedProxies: c.TrustedProxies, HSTS: len(c.Domains) > 0}
 	if withDemo {
 		if n.demo, err = newDemo(ctx, n.Parts); err != nil {
 			return nil, err
@@ -114,11 +144,20 @@ func (a *app) start(ctx context.Context, c *config, withDemo bool) (_ *node, err
 		log.Info("metrics", "url", urlOf(l)+"/metrics")
 		n.serve(l, &http.Server{Handler: n.srv.Metrics(), ReadHeaderTimeout: 5 * time.Second})
 	}
+	front := n.srv.HTTP()
+	if safe != nil {
+		front.TLSConfig = safe.config
+		if safe.plain != nil {
+			if err := n.redirect(ctx, c, safe); err != nil {
+				return nil, err
+			}
+		}
+	}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.background.Go(n.followStores)
 	n.Jobs.Wake(retryJob) // what waited while nobody ran
 	n.Jobs.Start(n.ctx)
-	n.serve(api, n.srv.HTTP())
+	n.serve(api, front)
 	n.srv.Ready()
 	log.Info("serving", "url", n.url, "engine", d.Engine(), "stores", n.Match.Stores(), "version", o.Version)
 	return n, nil
@@ -127,7 +166,11 @@ func (a *app) start(ctx context.Context, c *config, withDemo bool) (_ *node, err
 func (n *node) serve(l net.Listener, s *http.Server) {
 	n.servers = append(n.servers, s)
 	go func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		answer := s.Serve
+		if s.TLSConfig != nil {
+			answer = func(l net.Listener) error { return s.ServeTLS(l, "", "") } // HTTP/2 as well
+		}
+		if err := answer(l); !errors.Is(err, http.ErrServerClosed) {
 			n.failed <- err
 		}
 	}()

@@ -1,4 +1,4 @@
-// Package auth knows who is asking.
+// Package auth knows who is asking: a program with a key, a person who signed in, or a store's phone.
 //
 // A sender shows a secret. Only its SHA-256 is kept, so a stolen database opens nothing; the
 // secret itself is shown once, when the key is made. Revoking works within a second on every
@@ -29,19 +29,29 @@ func (r Role) Known() bool {
 	return r == RoleAdmin || r == RoleDispatcher || r == RoleMerchant || r == RoleStore
 }
 
-// Principal is who asks: a key that was valid a moment ago.
+// Principal is who asks: a key or a session that was valid a moment ago.
 type Principal struct {
-	Key      int64
-	ID       string // Key's name outside: key_…
+	Key      int64  // of the API key, the account or the phone: whose things they are
+	ID       string // Key's name outside: key_…, usr_… or dev_…
+	Account  int64  // the person who signed in, else 0
+	Session  int64  // by which a person or a phone asks, 0 with a key
 	Role     Role
-	Store    int64 // the one store of a store key, else 0
+	Store    int64 // the one store of a store's key or phone, else 0
 	Merchant int64 // the merchant of a merchant key, else 0
 	Live     bool  // false: sees the sandbox
 	Name     string
 }
 
 // Actor is how the log names the principal. It leaves Name out: people put their own into it.
-func (p Principal) Actor() string { return "key:" + p.ID }
+func (p Principal) Actor() string {
+	switch {
+	case p.Account != 0:
+		return "user:" + p.ID
+	case p.Session != 0:
+		return "device:" + p.ID
+	}
+	return "key:" + p.ID
+}
 
 // NewKey is a wish for a key.
 type NewKey struct {

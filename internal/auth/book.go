@@ -34,12 +34,14 @@ type Book struct {
 	looks chan struct{}
 
 	merchants sync.Map // key -> name; a merchant's name never changes
+
+	passwords *hasher
 }
 
 // NewBook opens the book of keys in d.
 func NewBook(d *db.DB) *Book {
 	return &Book{db: d, now: time.Now, known: newTable(knownPlaces), unknown: newTable(unknownPlaces),
-		looks: make(chan struct{}, firstLooks)}
+		looks: make(chan struct{}, firstLooks), passwords: newHasher(usualCost)}
 }
 
 // Authenticate tells who shows secret.
@@ -50,25 +52,35 @@ func (b *Book) Authenticate(ctx context.Context, secret string) (Principal, erro
 	if !ok {
 		return Principal{}, refused()
 	}
-	e := b.known.get(d)
-	seen := e != nil
-	if e == nil {
-		e = b.unknown.get(d)
+	e, err := b.find(ctx, d, (*Book).openKey)
+	if err != nil {
+		return Principal{}, err
 	}
-	if e == nil || !e.usable(b.now(), b.generation.Load()) {
-		var err error
-		if e, err = b.look(ctx, d, seen); err != nil {
-			return Principal{}, err
-		}
-	}
-	if e.principal.Key == 0 || e.expires != 0 && e.expires <= b.db.Now().UnixMilli() {
+	if !e.opens(b.db.Now().UnixMilli()) {
 		return Principal{}, refused()
 	}
 	return e.principal, nil
 }
 
+// opening reads what a digest opens into e, and leaves it empty when that is nothing any more;
+// db.ErrNoRows says that it never was.
+type opening func(b *Book, q db.Queryer, hash string, e *entry) error
+
+// find is what is known of d, from memory when that is fresh.
+func (b *Book) find(ctx context.Context, d digest, open opening) (*entry, error) {
+	e := b.known.get(d)
+	seen := e != nil
+	if e == nil {
+		e = b.unknown.get(d)
+	}
+	if e != nil && e.usable(b.now(), b.generation.Load()) {
+		return e, nil
+	}
+	return b.look(ctx, d, seen, open)
+}
+
 // look reads the row of d and remembers what it found.
-func (b *Book) look(ctx context.Context, d digest, seen bool) (*entry, error) {
+func (b *Book) look(ctx context.Context, d digest, seen bool, open opening) (*entry, error) {
 	if !seen {
 		select {
 		case b.looks <- struct{}{}:
@@ -78,25 +90,30 @@ func (b *Book) look(ctx context.Context, d digest, seen bool) (*entry, error) {
 		}
 	}
 	e := &entry{digest: d, read: b.now(), generation: b.generation.Load()}
-	r, err := byHash(b.db.Read(ctx), hex.EncodeToString(d[:]))
-	switch {
-	case errors.Is(err, db.ErrNoRows) || err == nil && r.RevokedAt != nil:
-		if seen {
-			b.known.put(e)
-		} else {
-			b.unknown.put(e)
-		}
-		return e, nil
-	case err != nil:
+	err := open(b, b.db.Read(ctx), hex.EncodeToString(d[:]), e)
+	if err != nil && !errors.Is(err, db.ErrNoRows) {
 		return nil, err
+	}
+	if seen || e.principal.Key != 0 {
+		b.known.put(e)
+	} else {
+		b.unknown.put(e)
+	}
+	return e, nil
+}
+
+// openKey fills e with who holds a key.
+func (b *Book) openKey(q db.Queryer, hash string, e *entry) error {
+	r, err := byHash(q, hash)
+	if err != nil || r.RevokedAt != nil {
+		return err
 	}
 	e.principal = Principal{Key: r.Key, ID: b.db.Names().Name(ident.Key, r.Key), Role: Role(r.Role),
 		Store: r.Store, Merchant: r.Merchant, Live: true, Name: r.Name}
 	if r.ExpiresAt != nil {
 		e.expires = *r.ExpiresAt
 	}
-	b.known.put(e)
-	return e, nil
+	return nil
 }
 
 // Create makes a key and returns its secret, which nobody can find out again.

@@ -220,7 +220,7 @@ func TestALateLookUpDoesNotReviveAKey(t *testing.T) {
 	each(t, func(t *testing.T, o office) {
 		secret, info := o.create(NewKey{Role: RoleAdmin})
 		d, _ := read(secret)
-		late, err := o.look(bg, d, false)
+		late, err := o.look(bg, d, false, (*Book).openKey)
 		if err != nil {
 			t.Fatal(err)
 		}

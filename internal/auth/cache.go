@@ -14,7 +14,7 @@ const (
 	renewAge = 250 * time.Millisecond
 )
 
-// entry is what was read about one digest. It is immutable but for renewing.
+// entry is what was read about one digest. It is immutable but for renewing and noting.
 type entry struct {
 	digest     digest
 	principal  Principal // Key is 0 when the digest opens nothing
@@ -22,6 +22,13 @@ type entry struct {
 	read       time.Time // on the real clock, taken before the row was read
 	generation uint64    // of the book when the row was read
 	renewing   atomic.Bool
+	seen       int64       // of a session: ms of the database's clock when use of it was last noted
+	noting     atomic.Bool // one request notes it anew
+}
+
+// opens reports whether e opens anything at now, in ms of the database's clock.
+func (e *entry) opens(now int64) bool {
+	return e.principal.Key != 0 && (e.expires == 0 || e.expires > now)
 }
 
 // table is a fixed number of places; a digest has one place, and who comes later takes it. So it

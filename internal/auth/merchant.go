@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"doorstep/internal/db"
+	"doorstep/internal/event"
 	"doorstep/internal/fault"
 )
 
@@ -27,4 +28,24 @@ func (b *Book) FindMerchant(ctx context.Context, name string) (key int64, ok boo
 		return 0, false, nil
 	}
 	return key, err == nil, err
+}
+
+// NoteMerchant appends an event of type typ to a merchant's story; data names no person. Two who do so at
+// once do it one after the other. Errors: fault.Missing.
+func NoteMerchant(tx *db.Tx, key int64, typ string, data any) error {
+	var c event.Chain
+	if err := tx.Get(&c, `SELECT last_event, event_count FROM merchant WHERE key = ?`, key); errors.Is(err, db.ErrNoRows) {
+		return fault.Missing("merchant")
+	} else if err != nil {
+		return err
+	}
+	count := c.Count
+	if err := event.Append(tx, &c, event.New{Type: typ, Subject: key, Merchant: key, Data: data}); err != nil {
+		return err
+	}
+	n, err := tx.Exec(`UPDATE merchant SET last_event = ?, event_count = ? WHERE key = ? AND event_count = ?`, c.Last, c.Count, key, count)
+	if err == nil && n == 0 {
+		return db.ErrAgain
+	}
+	return err
 }

@@ -215,6 +215,7 @@ type runner interface {
 	sel(dest any, query string, args []any) error
 	insert(row Row) error
 	peek(dest any, query string, args []any) error
+	values(f func([]any) error, query string, args []any) error
 }
 
 // InTx runs f in a transaction and returns when its changes are durable, or when none of them
@@ -302,6 +303,7 @@ func (t *Tx) InsertRow(row Row) error {
 	if row.err != nil {
 		return row.err
 	}
+	row.finish()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.alive(); err != nil {

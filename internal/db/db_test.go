@@ -267,10 +267,13 @@ func TestABackupIsConsistentAndOverwritesNothing(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	d := dbtest.Open(t, db.SQLite, db.Options{})
-	stop := make(chan struct{})
+	stop, begun := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := 0; ; i++ {
+			if i == 10 {
+				close(begun)
+			}
 			select {
 			case <-stop:
 				return
@@ -284,7 +287,7 @@ func TestABackupIsConsistentAndOverwritesNothing(t *testing.T) {
 			}
 		}
 	})
-	time.Sleep(20 * time.Millisecond)
+	<-begun
 	file := filepath.Join(dir, "b.db")
 	if err := d.Backup(ctx, file); err != nil {
 		t.Fatal(err)

@@ -23,6 +23,8 @@ type liteConn struct {
 	raw   *sqlite3.SQLiteConn
 	sqlx  *sqlx.DB
 	stmts map[string]*liteStmt
+
+	thorough bool // in this group: see Tx.Overwrite
 }
 
 // liteStmt is a prepared statement, reused by one goroutine at a time.
@@ -54,6 +56,7 @@ func openLiteConn(url string, readOnly bool) (*liteConn, error) {
 		// The copies of pages that a statement keeps in case it is refused half-way: in files, they were a
 		// third of all writes.
 		`PRAGMA temp_store = MEMORY`,
+		overwriteLess,
 	} {
 		if err := c.do(pragma); err != nil {
 			c.close()
@@ -298,6 +301,11 @@ func set(to reflect.Value, v driver.Value) error {
 		to = to.Elem()
 	}
 	switch v := v.(type) {
+	case nil:
+		if to.Kind() == reflect.Slice && to.Type().Elem().Kind() == reflect.Uint8 {
+			to.SetZero()
+			return nil
+		}
 	case int64:
 		switch {
 		case to.CanInt() && !to.OverflowInt(v):

@@ -5,6 +5,7 @@ import (
 	crand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -133,15 +134,23 @@ func (r pgRunner) sel(dest any, query string, args []any) error {
 }
 
 func (r pgRunner) insert(row Row) error {
-	args := make([]any, len(row.values))
-	for i, v := range row.values {
-		args[i] = v
+	args := slices.Clone(row.values)
+	if row.seal != nil {
+		args = append(args, row.seal)
 	}
 	_, err := r.exec(row.table.texts[0], args)
 	if IsUnique(err) {
 		return ErrAgain
 	}
 	return err
+}
+
+func (r pgRunner) values(f func([]any) error, query string, args []any) error {
+	rows, err := r.tx.QueryxContext(r.ctx, r.db.rebind(query), args...)
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, f)
 }
 
 func (r pgRunner) peek(dest any, query string, args []any) error { return r.get(dest, query, args) }

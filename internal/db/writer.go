@@ -299,6 +299,13 @@ func (w *writer) begin() error {
 		}
 		w.conn = conn
 	}
+	if w.conn.thorough {
+		w.conn.thorough = false
+		if err := w.conn.do(overwriteLess); err != nil {
+			w.drop(err)
+			return err
+		}
+	}
 	if err := w.conn.do(`BEGIN IMMEDIATE`); err != nil {
 		w.drop(err)
 		return err

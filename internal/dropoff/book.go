@@ -2,6 +2,7 @@ package dropoff
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,8 +20,8 @@ type Book struct{ db *db.DB }
 // NewBook is the book of the drop-offs in d.
 func NewBook(d *db.DB) *Book { return &Book{d} }
 
-// Attempts are the visits to an order's door, first to last, each with its chain in order;
-// fault.Missing when there is no such order.
+// Attempts are the visits to an order's door, first to last, each with its chain in order and what a
+// dispute made of it; fault.Missing when there is no such order.
 func (b *Book) Attempts(ctx context.Context, key int64) ([]Attempt, error) {
 	q := b.db.Read(ctx)
 	o, err := order.Load(q, key)
@@ -28,10 +29,18 @@ func (b *Book) Attempts(ctx context.Context, key int64) ([]Attempt, error) {
 		return nil, err
 	}
 	list, err := loadAttempts(q, key)
-	for i := range list {
-		list[i].Flags = list[i].Events.Flags(&o, list[i].StartedAt)
+	if n := len(list); n > 0 {
+		list[n-1].contest(o.Dispute)
 	}
 	return list, err
+}
+
+// contest shows what the customer's dispute made of the delivery.
+func (a *Attempt) contest(dispute string) {
+	states := map[string]string{order.DisputeOpen: Disputed, "upheld": Upheld, "rejected": Rejected}
+	if s := states[dispute]; s != "" && a.State == Completed && a.Leg == LegDelivery {
+		a.State = s
+	}
 }
 
 // RetrievedByCustomer is "I have it" from the tracking page: the evidence becomes grade A. It is
@@ -43,13 +52,13 @@ func (b *Book) RetrievedByCustomer(ctx context.Context, key int64) (o order.Orde
 			return err
 		}
 		e := Event{ID: ownIDs + strconv.Itoa(v.o.Attempts), Order: key, Attempt: v.o.Attempts, Type: Retrieved,
-			OccurredAt: tx.Now(), Method: ByCustomer, Confirmed: true}
+			OccurredAt: tx.Now(), Method: ByCustomer, Confirmed: true, Actor: "customer"}
 		switch {
-		case v.known[e.ID]:
-		case v.o.Status != order.Delivered && (v.o.Status != order.ArrivedDropoff || !v.chain(e.Attempt).has(Placed, HandedOver)):
+		case v.known(e.ID) != nil:
+		case v.o.Status != order.Delivered && (v.o.Status != order.ArrivedDropoff || !v.chain(e.Attempt).Effective().has(Placed, HandedOver)):
 			return notNow(&v.o, "the parcel was not put down or handed over yet")
 		default:
-			if err := v.keep(e, "customer"); err != nil {
+			if err := v.keep(e); err != nil {
 				return err
 			}
 		}
@@ -65,8 +74,11 @@ func (b *Book) RetrievedByCustomer(ctx context.Context, key int64) (o order.Orde
 // transaction; when the database fails the error is returned, and everything may be sent again.
 //
 // The error of a refused event is a *fault.Error: Invalid naming the field (unknown-photo,
-// wrong-pin, …), Missing for the order, Conflict with what is allowed, code-locked after five wrong
-// PINs, and for completed evidence-missing with fields that name what is missing.
+// photo-not-wanted, wrong-pin, a correction without its reason …), Missing for the order, Conflict with
+// what is allowed, code-locked after five wrong PINs, too-many-events, and evidence-missing with fields that name what
+// is missing: for completed, for a correction that would leave a delivery without its evidence, and for
+// failed when the merchant asks for a wait or for calls. A delivery is not taken back too-late, nor
+// while its dispute holds it frozen, nor, but by a dispatcher, once it is confirmed-by-customer.
 func (b *Book) Record(ctx context.Context, events []Event) ([]Result, error) {
 	results := make([]Result, len(events))
 	var orders []int64
@@ -91,7 +103,14 @@ func (b *Book) Record(ctx context.Context, events []Event) ([]Result, error) {
 // SavePhoto keeps a photo under its hash; one that is there already stays whose it was. owner is the
 // key that uploaded it.
 func (b *Book) SavePhoto(ctx context.Context, owner int64, p Photo) error {
-	return b.db.InTx(ctx, func(tx *db.Tx) error { return insertPhoto(tx, owner, p) })
+	return b.db.InTx(ctx, func(tx *db.Tx) error {
+		sha := hex.EncodeToString(p.SHA256[:])
+		came, err := insertPhoto(tx, owner, sha, p)
+		if err != nil {
+			return err
+		}
+		return insertLook(tx, sha, p.Look, !came)
+	})
 }
 
 // LoadPhoto is the JPEG with the hash sha, in lower-case hex; fault.Missing when there is none.
@@ -121,26 +140,33 @@ func photoText(sha string, expires int64) string { return sha + "|" + strconv.Fo
 type visits struct {
 	tx       *db.Tx
 	o        order.Order
+	policy   order.Policy
 	attempts []Attempt
-	known    map[string]bool // ids of the events that are kept
+	batch    Chain // what is reported together
 	changed  bool
 }
 
 func openVisits(tx *db.Tx, key int64) (*visits, error) {
-	o, err := lockOrder(tx, key)
+	o, err := order.Lock(tx, key)
 	if err != nil {
 		return nil, err
 	}
-	v := &visits{tx: tx, o: o, known: map[string]bool{}}
-	if v.attempts, err = loadAttempts(tx, key); err != nil {
+	v := &visits{tx: tx, o: o}
+	if v.policy, err = order.PolicyOf(tx, &o); err != nil {
 		return nil, err
 	}
-	for _, a := range v.attempts {
-		for _, e := range a.Events {
-			v.known[e.ID] = true
+	v.attempts, err = loadAttempts(tx, key)
+	return v, err
+}
+
+// known is the event that is kept under an id, or nil.
+func (v *visits) known(id string) *Event {
+	for i := range v.attempts {
+		if e := v.attempts[i].Events.find(id); e != nil {
+			return e
 		}
 	}
-	return v, nil
+	return nil
 }
 
 // chain is what is known of attempt n; nil before it began.
@@ -151,76 +177,25 @@ func (v *visits) chain(n int) Chain {
 	return v.attempts[n-1].Events
 }
 
+// leg is the one of attempt n, or of the one that would begin now.
+func (v *visits) leg(n int) string {
+	switch {
+	case n >= 1 && n <= len(v.attempts):
+		return v.attempts[n-1].Leg
+	case v.o.Status == order.EnrouteReturn:
+		return LegReturn
+	}
+	return LegDelivery
+}
+
+func (v *visits) asks(n int) Asks { return AsksOf(&v.o, &v.policy, v.leg(n)) }
+
 // save writes the order back if anything happened to it.
 func (v *visits) save() error {
 	if !v.changed {
 		return nil
 	}
 	return order.Save(v.tx, &v.o)
-}
-
-// keep writes an admitted event and everything that follows from it.
-func (v *visits) keep(e Event, actor string) error {
-	v.changed = true
-	at := plausible(e.OccurredAt, v.o.CreatedAt, v.tx.Now())
-	if err := v.reach(e, at); err != nil {
-		return err
-	}
-	e.RecordedAt = v.tx.Now()
-	if err := insertEvent(v.tx, &e, actor); err != nil {
-		return err
-	}
-	v.known[e.ID] = true
-	a := &v.attempts[e.Attempt-1]
-	a.Events = append(a.Events, e)
-	a.State, a.Grade = a.Events.State(), a.Events.Grade(v.o.Dropoff)
-	h := order.Happened{Attempt: a.N, Grade: a.Grade}
-	if e.Type == Failed {
-		a.Reason, h.Reason = e.Reason, e.Reason
-	}
-	if ends(e.Type) == 1 {
-		a.EndedAt = &at
-	}
-	if err := updateAttempt(v.tx, a); err != nil {
-		return err
-	}
-	if v.o.Status == order.Delivered && e.Attempt == v.o.Attempts {
-		v.o.Grade = a.Grade // late evidence
-	}
-	if err := order.Note(v.tx, &v.o, "dropoff."+e.Type, at, h); err != nil {
-		return err
-	}
-	switch e.Type {
-	case Failed:
-		return advance(v.tx, &v.o, order.AttemptFailed, at, h)
-	case Completed:
-		v.o.Grade = a.Grade
-		if err := advance(v.tx, &v.o, order.Delivered, at, h); err != nil {
-			return err
-		}
-		return finish(v.tx, &v.o, order.Completed)
-	}
-	return nil
-}
-
-// reach moves the order to where e must have happened: phones lose the steps in between, or send
-// them later. Old attempts move nothing.
-func (v *visits) reach(e Event, at time.Time) error {
-	if e.Attempt == v.o.Attempts+1 {
-		from, err := v.since()
-		if err != nil {
-			return err
-		}
-		a, err := depart(v.tx, &v.o, from)
-		if err != nil {
-			return err
-		}
-		v.attempts = append(v.attempts, a)
-	}
-	if e.Attempt == v.o.Attempts && v.o.Status == order.EnrouteDropoff && e.Type != Failed {
-		return advance(v.tx, &v.o, order.ArrivedDropoff, at, order.Happened{Attempt: e.Attempt})
-	}
-	return nil
 }
 
 // since is when the order came into its present status: whoever did not say when they set out did

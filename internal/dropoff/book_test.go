@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/url"
@@ -33,8 +34,10 @@ type town struct {
 	book  *Book
 	shops *partner.Book
 	store int64
-	sha   string // a photo that was uploaded
+	sha   string // the photo that was uploaded last
 	n     int
+
+	photos int
 }
 
 func inTown(t *testing.T, story func(*testing.T, *town)) {
@@ -49,10 +52,7 @@ func inTown(t *testing.T, story func(*testing.T, *town)) {
 		w.store = s.Key
 		_, err = w.shops.SetStock(t.Context(), s.Key, []partner.Count{{SKU: "tea", OnHand: 100}, {SKU: "milk", OnHand: 100}})
 		ok(t, err)
-		p := Photo{Width: 16, Height: 16, JPEG: []byte("a picture")}
-		p.SHA256 = sha256.Sum256(p.JPEG)
-		ok(t, w.book.SavePhoto(t.Context(), 7, p))
-		w.sha = hex.EncodeToString(p.SHA256[:])
+		w.sha = w.upload("a picture")
 		story(t, w)
 	})
 }
@@ -148,7 +148,24 @@ func (w *town) now(key int64, typ string, with ...func(*Event)) Event {
 	return e
 }
 
-func (w *town) photo(e *Event) { e.PhotoSHA256 = w.sha }
+// photo is one that was just taken.
+func (w *town) photo(e *Event) {
+	w.photos++
+	w.sha = w.upload(fmt.Sprint("picture ", w.photos))
+	e.PhotoSHA256 = w.sha
+}
+
+// upload keeps a picture that looks as it is told to, or like no other.
+func (w *town) upload(picture string, look ...Look) (sha string) {
+	p := Photo{Width: 16, Height: 16, JPEG: []byte(picture)}
+	p.SHA256 = sha256.Sum256(p.JPEG)
+	p.Look = Look(binary.BigEndian.Uint64(p.SHA256[:]))
+	if look != nil {
+		p.Look = look[0]
+	}
+	ok(w.t, w.book.SavePhoto(w.t.Context(), 7, p))
+	return hex.EncodeToString(p.SHA256[:])
+}
 
 func attempt(n int) func(*Event)      { return func(e *Event) { e.Attempt = n } }
 func because(why string) func(*Event) { return func(e *Event) { e.Reason = why } }
@@ -272,8 +289,9 @@ func TestLeftAtTheDoorWithEvidence(t *testing.T) {
 		if placed.PhotoSHA256 != w.sha || a.Events[0].Location == nil || *a.Events[0].AccuracyM != 12 || done.Note != "behind the blue gate" {
 			t.Errorf("the evidence was not kept as it was: %+v", a.Events)
 		}
-		want := []string{"order.ready_for_pickup", "order.picked_up", "order.enroute_to_dropoff", "order.arrived_at_dropoff",
-			"dropoff.arrived", "dropoff.placed", "dropoff.signalled", "dropoff.stepped_away", "dropoff.completed", "order.delivered"}
+		want := []string{"order.ready_for_pickup", "custody.moved", "order.picked_up", "custody.moved", "order.enroute_to_dropoff",
+			"dropoff.arrived", "order.arrived_at_dropoff", "dropoff.placed", "dropoff.signalled", "dropoff.stepped_away",
+			"dropoff.completed", "order.delivered", "custody.moved"}
 		if d := cmp.Diff(want, w.story(key)); d != "" {
 			t.Error(d)
 		}
@@ -352,13 +370,10 @@ func TestPINIsLockedAfterFiveWrongTries(t *testing.T) {
 		if o := w.load(key); o.CodeTries != 5 || o.Status != order.EnrouteDropoff {
 			t.Errorf("%d tries, %s", o.CodeTries, o.Status)
 		}
-		// The way out: the parcel waits at the store, under another secret.
-		w.mustRecord(w.now(key, Failed, because("customer_unavailable")))
-		_, err := w.book.Receive(t.Context(), key, time.Time{})
+		// The way out: a dispatcher looks into it.
+		_, err := w.book.UnlockCode(t.Context(), key)
 		ok(t, err)
-		o := w.load(key)
-		_, err = w.book.Collect(t.Context(), key, o.CollectionCode(w.d.Names()), time.Time{})
-		ok(t, err)
+		w.mustRecord(w.now(key, HandedOver, pinned(w.pin(key))))
 	})
 }
 
@@ -516,8 +531,11 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 }
 
 // parcel is an order without goods that a runner has.
-func (w *town) parcel(ctx context.Context) int64 {
-	o := order.Order{Key: w.d.Keys().Next(), Status: order.PickedUp, Dropoff: theDoor, Mode: order.LeaveAtDoor, CreatedAt: w.clock.Now()}
+func (w *town) parcel(ctx context.Context, with ...func(*order.Order)) int64 {
+	o := order.Order{Key: w.d.Keys().Next(), Status: order.PickedUp, Holder: order.HeldByRunner, Dropoff: theDoor, Mode: order.LeaveAtDoor, CreatedAt: w.clock.Now()}
+	for _, f := range with {
+		f(&o)
+	}
 	err := w.d.InTx(ctx, func(tx *db.Tx) error {
 		o.Chain = event.Chain{}
 		a := order.Assignment{Key: tx.NewKey(), Order: o.Key, Status: order.Accepted, Slot: tx.Now(), OfferedAt: tx.Now()}

@@ -2,19 +2,16 @@ package dropoff
 
 import (
 	"context"
-	"crypto/subtle"
+	"strconv"
 	"strings"
 	"time"
 
+	"doorstep/geo"
 	"doorstep/internal/db"
 	"doorstep/internal/fault"
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
 )
-
-// maxTries is how many wrong codes an order takes before it is locked. A PIN has four digits, so a
-// guesser gets it once in 2,000 orders.
-const maxTries = 5
 
 // action is one step of a parcel: to is where it leads, done are the statuses that show that it has
 // happened already, so that repeating it changes nothing.
@@ -30,12 +27,12 @@ type action struct {
 // is allowed instead.
 func (b *Book) act(ctx context.Context, key int64, occurred time.Time, a action) (o order.Order, err error) {
 	err = b.db.InTx(ctx, func(tx *db.Tx) error {
-		if o, err = lockOrder(tx, key); err != nil {
+		if o, err = order.Lock(tx, key); err != nil {
 			return err
 		}
 		for _, s := range append(a.done, a.to) {
 			if o.Status == s {
-				return nil
+				return o.CheckHands(a.to)
 			}
 		}
 		at, err := happened(occurred, o.CreatedAt, tx.Now())
@@ -79,11 +76,17 @@ func plausible(occurred, created, now time.Time) time.Time {
 
 // advance moves o, and with it the goods: they lie reserved on the shelf exactly while nobody has
 // custody. What is delivered, collected or returned does not come back by itself: the sender may not
-// sell it again, so only a stock count puts it on a shelf.
+// sell it again, so only a stock count puts it on a shelf. Who holds the parcel follows from the move: see
+// order.Move.
 func advance(tx *db.Tx, o *order.Order, to order.Status, at time.Time, h order.Happened) error {
 	was := o.Status.InCustody()
 	if err := order.Move(tx, o, to, at, h); err != nil {
 		return err
+	}
+	if to == order.ReceivedAtStore {
+		if err := beginHold(tx, o); err != nil {
+			return err
+		}
 	}
 	switch is := o.Status.InCustody(); {
 	case is && !was:
@@ -127,7 +130,8 @@ func (b *Book) Ready(ctx context.Context, key int64, occurred time.Time) (order.
 }
 
 // PickUp gives the parcel to a runner: ready_for_pickup or received_at_store ─► picked_up. A
-// confirmed order becomes ready on the way: a small store packs and leaves in one go.
+// confirmed order becomes ready on the way: a small store packs and leaves in one go. Who is to
+// carry it to another store takes it there: see Transfer.
 func (b *Book) PickUp(ctx context.Context, key int64, occurred time.Time) (order.Order, error) {
 	return b.act(ctx, key, occurred, action{to: order.PickedUp, do: func(tx *db.Tx, o *order.Order, at time.Time) error {
 		if o.Status == order.Confirmed {
@@ -135,8 +139,16 @@ func (b *Book) PickUp(ctx context.Context, key int64, occurred time.Time) (order
 				return err
 			}
 		}
-		return advance(tx, o, order.PickedUp, at, order.Happened{})
+		return takeOut(tx, o, at)
 	}})
+}
+
+// takeOut gives the parcel to a runner, who carries it to another store if it is to be brought there.
+func takeOut(tx *db.Tx, o *order.Order, at time.Time) error {
+	if o.Status == order.ReceivedAtStore && o.TransferTo != 0 {
+		return sendOff(tx, o, at)
+	}
+	return advance(tx, o, order.PickedUp, at, order.Happened{})
 }
 
 // HandBack gives the parcel back to its store: picked_up or attempt_failed ─► ready_for_pickup. From
@@ -161,7 +173,7 @@ func (b *Book) Depart(ctx context.Context, key int64, occurred time.Time) (order
 }
 
 func depart(tx *db.Tx, o *order.Order, at time.Time) (Attempt, error) {
-	if err := o.Status.Check(order.EnrouteDropoff); err != nil {
+	if err := o.CheckMove(order.EnrouteDropoff); err != nil {
 		return Attempt{}, err
 	}
 	if o.Attempts >= MaxAttempts {
@@ -176,32 +188,36 @@ func depart(tx *db.Tx, o *order.Order, at time.Time) (Attempt, error) {
 }
 
 // Receive leaves the parcel at the store for collection: ready_for_pickup or attempt_failed ─►
-// received_at_store. The customer's page shows the collection code from now on; wrong tries are
-// counted anew, for it is another secret than the PIN.
+// received_at_store. The customer's page shows the collection code from now on.
 func (b *Book) Receive(ctx context.Context, key int64, occurred time.Time) (order.Order, error) {
-	return b.act(ctx, key, occurred, action{to: order.ReceivedAtStore, do: func(tx *db.Tx, o *order.Order, at time.Time) error {
-		o.CodeTries = 0
-		return advance(tx, o, order.ReceivedAtStore, at, order.Happened{Reason: o.Reason})
-	}})
+	return b.act(ctx, key, occurred, action{to: order.ReceivedAtStore, do: receive})
+}
+
+func receive(tx *db.Tx, o *order.Order, at time.Time) error {
+	return advance(tx, o, order.ReceivedAtStore, at, order.Happened{Reason: o.Reason})
 }
 
 // Collect gives the parcel to the customer who says the collection code: received_at_store ─►
-// collected.
+// collected. Who comes after the end of the hold still gets it while it has not left the counter.
 //
 // Errors: besides those of every action, fault.Invalid wrong-code at /code; fault.Conflict
 // code-locked after five wrong codes, right or not. The wrong tries are kept.
 func (b *Book) Collect(ctx context.Context, key int64, code string, occurred time.Time) (order.Order, error) {
 	var wrong error // returned after the commit: the count must outlive the refusal
 	o, err := b.act(ctx, key, occurred, action{to: order.Collected, do: func(tx *db.Tx, o *order.Order, at time.Time) error {
-		if err := o.Status.Check(order.Collected); err != nil {
+		err := o.CheckMove(order.Collected)
+		if err != nil && !expiredHere(o) {
 			return err
 		}
-		wrong = tryCode(o, o.CollectionCode(tx.Names()), strings.TrimSpace(code), "/code", "wrong-code")
-		switch fault.KindOf(wrong) {
-		case fault.Invalid:
-			return order.Note(tx, o, "order.code_refused", at, order.Happened{Reason: o.Reason})
-		case fault.Conflict:
+		wrong, err = collectionCode.try(tx, o, strings.TrimSpace(code), at, order.Happened{Reason: o.Reason})
+		switch {
+		case err != nil || fault.KindOf(wrong) == fault.Invalid:
+			return err
+		case wrong != nil:
 			return wrong
+		}
+		if err := reopenHold(tx, o, at); err != nil {
+			return err
 		}
 		if err := advance(tx, o, order.Collected, at, order.Happened{}); err != nil {
 			return err
@@ -214,18 +230,6 @@ func (b *Book) Collect(ctx context.Context, key int64, code string, occurred tim
 	return o, err
 }
 
-// tryCode compares what somebody said with the secret and counts a wrong try on o; the caller saves o.
-func tryCode(o *order.Order, secret, said, pointer, wrong string) error {
-	if o.CodeTries >= maxTries {
-		return fault.Refused("code-locked", o.Status.Allowed(), "%d wrong codes were tried", o.CodeTries)
-	}
-	if subtle.ConstantTimeCompare([]byte(secret), []byte(said)) == 1 {
-		return nil
-	}
-	o.CodeTries++
-	return fault.InvalidField(pointer, wrong, "that is not the customer's code; %d tries are left", maxTries-o.CodeTries)
-}
-
 // Return sends the parcel back to its sender: attempt_failed or received_at_store ─► enroute_to_return.
 func (b *Book) Return(ctx context.Context, key int64, occurred time.Time) (order.Order, error) {
 	return b.act(ctx, key, occurred, action{to: order.EnrouteReturn, do: func(tx *db.Tx, o *order.Order, at time.Time) error {
@@ -233,12 +237,85 @@ func (b *Book) Return(ctx context.Context, key int64, occurred time.Time) (order
 	}})
 }
 
+// Handover is what may prove that the sender took a parcel back; all of it may be left out.
+type Handover struct {
+	PhotoSHA256 string
+	Location    *geo.Point
+	AccuracyM   *float64
+	Name        string // who took it
+}
+
+// Check names everything that is wrong with h as such.
+func (h Handover) Check() error {
+	var f fault.Fields
+	e := h.event()
+	e.checkPlace(&f)
+	e.checkHands(&f)
+	e.checkWords(&f)
+	return f.Err()
+}
+
+func (h Handover) event() Event {
+	return Event{Type: HandedOver, PhotoSHA256: h.PhotoSHA256, Location: h.Location, AccuracyM: h.AccuracyM, Name: h.Name}
+}
+
 // Returned says that the sender has the parcel again: enroute_to_return ─► returned.
 func (b *Book) Returned(ctx context.Context, key int64, occurred time.Time) (order.Order, error) {
-	return b.act(ctx, key, occurred, action{to: order.Returned, do: func(tx *db.Tx, o *order.Order, at time.Time) error {
-		if err := advance(tx, o, order.Returned, at, order.Happened{Reason: o.Reason}); err != nil {
+	return b.act(ctx, key, occurred, action{to: order.Returned, do: returned})
+}
+
+// ReturnedWith is Returned with a proof, the short way to report a visit to the sender: it stands for the
+// events handed_over and completed of an attempt on the return leg, the one that has begun or a new one.
+//
+// Errors: besides those of every action, those of Record.
+func (b *Book) ReturnedWith(ctx context.Context, key int64, occurred time.Time, h Handover) (o order.Order, err error) {
+	err = b.db.InTx(ctx, func(tx *db.Tx) error {
+		v, err := openVisits(tx, key)
+		if err != nil {
 			return err
 		}
-		return finish(tx, o, order.Failed)
-	}})
+		if v.o.Status != order.Returned {
+			at, err := happened(occurred, v.o.CreatedAt, tx.Now())
+			if err != nil {
+				return err
+			}
+			if err := v.sayReturned(at, h); err != nil {
+				return err
+			}
+		}
+		err = v.save()
+		o = v.o
+		return err
+	})
+	return o, err
+}
+
+// sayReturned reports for somebody that the sender took the parcel.
+func (v *visits) sayReturned(at time.Time, h Handover) error {
+	if err := v.o.CheckMove(order.Returned); err != nil {
+		return err
+	}
+	n := len(v.attempts)
+	if n == 0 || v.attempts[n-1].Leg != LegReturn || v.attempts[n-1].Events.end() != nil {
+		n++
+	}
+	id := ownIDs + "returned:" + strconv.Itoa(n)
+	for _, e := range []Event{h.event(), {Type: Completed}} {
+		e.ID = id + ":" + e.Type
+		e.Order, e.Attempt, e.OccurredAt = v.o.Key, n, at
+		switch result, refusal, err := v.record(v.theirs(e)); {
+		case err != nil:
+			return err
+		case result == Refused:
+			return refusal
+		}
+	}
+	return nil
+}
+
+func returned(tx *db.Tx, o *order.Order, at time.Time) error {
+	if err := advance(tx, o, order.Returned, at, order.Happened{Reason: o.Reason}); err != nil {
+		return err
+	}
+	return finish(tx, o, order.Failed)
 }

@@ -16,11 +16,13 @@
 //	contactless  pending ─► arrived ─► placed ─► signalled ─► stepped_away ─► retrieved ─► completed
 //	attended     pending ─► arrived ─► handed_over ─► completed
 //	             pending, arrived … ─► failed (with a reason)
+//	             completed ─► disputed ─► upheld | rejected, as long as the customer's word is heard
+//
+// A mistake is put right by one more event: withdrawn takes back, any other type stands in the place of
+// what it supersedes. The order goes where the chain then says.
 package dropoff
 
 import (
-	"cmp"
-	"fmt"
 	"math"
 	"regexp"
 	"slices"
@@ -43,6 +45,20 @@ const (
 	Retrieved   = "retrieved"
 	Completed   = "completed"
 	Failed      = "failed"
+	Withdrawn   = "withdrawn" // takes back the event that it supersedes; never a state
+)
+
+// States of an attempt that is completed and contested, and then ruled on.
+const (
+	Disputed = "disputed"
+	Upheld   = "upheld"
+	Rejected = "rejected"
+)
+
+// Legs: a visit is one to the customer's door, or one to the sender with a parcel that goes back.
+const (
+	LegDelivery = "delivery"
+	LegReturn   = "return"
 )
 
 // rank is the place in the chain; a chain stands where its highest event does.
@@ -54,6 +70,12 @@ const (
 	ByPhoto    = "photo_from_distance"
 	ByGPS      = "gps"
 	ByCustomer = "customer"
+)
+
+// ByCall is the signal that a policy may ask for before the customer counts as unavailable.
+const (
+	ByCall      = "call"
+	unavailable = "customer_unavailable"
 )
 
 // Event is one thing that happened at the door, as a phone reports it.
@@ -73,19 +95,31 @@ type Event struct {
 	PIN         string   // with handed_over; checked and never kept
 	Confirmed   bool     // by the customer: a right PIN, or the tracking page; ignored on the way in
 	Reason      string   // of failed
-	Note        string
+	Note        string   // of a correction: why
+
+	Supersedes string // id of the event of this attempt that it stands in place of, or takes back; "" is none
+	Correction bool   // it supersedes for a reason that was given, by who may; ignored on the way in
+	Actor      string // who reported it; ignored on the way in
+	Network    bool   // who reports it acts for the whole network and not for one phone: a dispatcher
+
+	Name            string // who took it
+	SignatureSHA256 string // of a photo
+	IDChecked       bool
+	Cash            *order.Money // taken at the door
 }
 
 // Attempt is one visit to the door.
 type Attempt struct {
 	Key       int64
-	N         int // 1, 2, 3 …
+	N         int    // 1, 2, 3 …
+	Leg       string // LegDelivery or LegReturn
 	State     string
 	Reason    string // why it failed
 	Grade     string // "": nothing to grade yet, or failed
 	Flags     []string
 	StartedAt time.Time
 	EndedAt   *time.Time
+	PickedUp  *time.Time // when the parcel left the store for this attempt; nil: not known, or it had left before
 	Events    Chain
 }
 
@@ -101,188 +135,6 @@ type Result struct {
 	ID     string
 	Result string
 	Err    error // a *fault.Error when refused
-}
-
-// Chain is the set of events of one attempt; the order of its elements means nothing.
-type Chain []Event
-
-// compare puts events into the order of the chain: what ends an attempt comes last, whatever the
-// phone's clock says of it.
-func compare(a, b Event) int {
-	return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(ends(a.Type), ends(b.Type)),
-		a.OccurredAt.Compare(b.OccurredAt), cmp.Compare(rank[a.Type], rank[b.Type]), strings.Compare(a.ID, b.ID))
-}
-
-func ends(typ string) int {
-	if typ == Completed || typ == Failed {
-		return 1
-	}
-	return 0
-}
-
-// State is how far the chain has come.
-func (c Chain) State() string {
-	state := Pending
-	for _, e := range c {
-		if rank[e.Type] > rank[state] {
-			state = e.Type
-		}
-	}
-	return state
-}
-
-func (c Chain) any(f func(Event) bool) bool { return slices.ContainsFunc(c, f) }
-
-func (c Chain) has(types ...string) bool {
-	return c.any(func(e Event) bool { return slices.Contains(types, e.Type) })
-}
-
-// The fence around the door. The pin of an address is often the middle of a plot or its gate, and a
-// phone between houses is 5 to 50 m off: 100 m accepts both and is still another street away from
-// most false claims. A fix may claim its own accuracy on top, but only 50 m of it, or the worst
-// phone would be everywhere; one coarser than fence and slack together proves no place at all.
-const (
-	FenceM      = 100.0
-	fenceSlackM = 50.0
-)
-
-// StepAwayM is how far who stepped away stands from the parcel at least.
-const StepAwayM = 2.0
-
-// Inside reports whether e's position puts the phone at door.
-func (e Event) Inside(door geo.Point) bool {
-	if e.Location == nil {
-		return false
-	}
-	slack := 0.0
-	if e.AccuracyM != nil {
-		slack = *e.AccuracyM
-	}
-	return slack <= FenceM+fenceSlackM && geo.DistanceM(*e.Location, door) <= FenceM+min(slack, fenceSlackM)
-}
-
-// atDoor reports whether e happens at the door when the parcel is given: its position counts.
-func (e Event) atDoor() bool { return e.Type != Failed && e.Type != Retrieved }
-
-// shows reports whether e has a photo that can show the parcel at the door; on arrival and while
-// ringing it is still in the runner's hands.
-func (e Event) shows() bool {
-	return e.PhotoSHA256 != "" && (e.Type == Placed || e.Type == SteppedAway || e.Type == HandedOver || e.Type == Completed)
-}
-
-func (e Event) stepsAway() bool {
-	near := e.DistanceM != nil && *e.DistanceM < StepAwayM
-	return e.Type == SteppedAway && (e.Method == ByBLE || e.Method == ByPhoto || e.Method == ByCustomer) && !near
-}
-
-// Grade is what the chain proves about a delivery at door; "" for an empty or a failed chain. One
-// more event never lowers it.
-//
-//	A  the customer confirmed: handed_over with the right PIN, or "I have it" on the tracking page
-//	B  photo, a position within the fence, and step-away (not by GPS) or handed_over
-//	C  photo only
-//	D  nothing but the runner's word
-//
-// A step-away known by GPS alone counts as none: phone GPS cannot tell 2 m.
-func (c Chain) Grade(door geo.Point) string {
-	switch {
-	case len(c) == 0 || c.has(Failed):
-		return ""
-	case c.confirmed():
-		return "A"
-	case !c.any(Event.shows):
-		return "D"
-	case c.inside(door) && c.left():
-		return "B"
-	}
-	return "C"
-}
-
-func (c Chain) confirmed() bool { return c.any(func(e Event) bool { return e.Confirmed }) }
-
-func (c Chain) inside(door geo.Point) bool {
-	return c.any(func(e Event) bool { return e.atDoor() && e.Inside(door) })
-}
-
-// left reports whether the parcel was left with the customer or alone.
-func (c Chain) left() bool { return c.has(HandedOver) || c.any(Event.stepsAway) }
-
-// Missing is nil when the chain is enough to call o delivered, and otherwise the 409
-// evidence-missing whose fields name what is not there.
-func (c Chain) Missing(o *order.Order) error {
-	var f fault.Fields
-	if o.Mode == order.HandOver && !c.has(HandedOver) {
-		f.Add("/type", "missing", "handed_over: this parcel goes from hand to hand")
-	}
-	if o.Details.PINRequired && !c.any(func(e Event) bool { return e.Type == HandedOver && e.Confirmed }) {
-		f.Add("/pin", "missing", "handed_over with the PIN that the customer tells")
-	}
-	grade := c.Grade(o.Dropoff)
-	detail := "the parcel was not handed over as agreed"
-	if o.MinimumGrade != "" && grade > o.MinimumGrade {
-		detail = fmt.Sprintf("the chain is graded %s; the merchant asks for %s", grade, o.MinimumGrade)
-		c.missingFor(o, &f)
-	}
-	if len(f) == 0 {
-		return nil
-	}
-	err := fault.Refused("evidence-missing", nil, "%s", detail)
-	err.Fields = f
-	return err
-}
-
-func (c Chain) missingFor(o *order.Order, f *fault.Fields) {
-	if o.MinimumGrade == "A" {
-		if !o.Details.PINRequired { // else the PIN is named already
-			f.Add("/type", "missing", "retrieved: the customer confirms on the tracking page")
-		}
-		return
-	}
-	if !c.any(Event.shows) {
-		f.Add("/photo_sha256", "missing", "a photo of the parcel at the door")
-	}
-	if o.MinimumGrade == "C" {
-		return
-	}
-	if !c.inside(o.Dropoff) {
-		f.Add("/location", "missing", "a position within %.0f m of the door", FenceM)
-	}
-	if !c.left() {
-		f.Add("/method", "missing", "stepped_away by ble, photo_from_distance or customer, at least %.0f m", StepAwayM)
-	}
-}
-
-// Flags of an attempt: what looks odd to somebody who judges it. They change no grade.
-const (
-	ClockSkew    = "clock_skew"    // the phone's clock was more than 5 minutes off
-	OutsideFence = "outside_fence" // a position at the door was not at the door
-	EarlyArrival = "early_arrival" // at the door within a minute of setting out
-	PhotoMissing = "photo_missing" // completed without a photo
-)
-
-const (
-	maxSkew = 5 * time.Minute
-	tooSoon = time.Minute
-)
-
-// Flags are what looks odd about an attempt at o that set out at started. A phone that was offline
-// reports late, so an old time alone is no sign; one ahead of us, or before the order, is.
-func (c Chain) Flags(o *order.Order, started time.Time) []string {
-	flags := []string{}
-	add := func(flag string, f func(Event) bool) {
-		if c.any(f) {
-			flags = append(flags, flag)
-		}
-	}
-	add(ClockSkew, func(e Event) bool {
-		return e.OccurredAt.After(e.RecordedAt.Add(maxSkew)) || e.OccurredAt.Before(o.CreatedAt.Add(-maxSkew))
-	})
-	add(OutsideFence, func(e Event) bool { return e.atDoor() && e.Location != nil && !e.Inside(o.Dropoff) })
-	add(EarlyArrival, func(e Event) bool { return e.Type == Arrived && e.OccurredAt.Before(started.Add(tooSoon)) })
-	if c.has(Completed) && !c.any(Event.shows) {
-		flags = append(flags, PhotoMissing)
-	}
-	return flags
 }
 
 // NextAction is what the merchant wants done about a failed attempt: redeliver, hold_at_store or
@@ -304,6 +156,8 @@ var (
 	eventID = regexp.MustCompile(`^[0-9A-Za-z_.:-]{1,64}$`)
 	hash    = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	pin     = regexp.MustCompile(`^[0-9]{4,8}$`)
+
+	currency = regexp.MustCompile(`^[A-Z]{3}$`)
 )
 
 // Check names everything that is wrong with an event as such, whatever the order.
@@ -318,15 +172,61 @@ func (e Event) Check() error {
 	if e.Attempt < 1 || e.Attempt > MaxAttempts {
 		f.Add("/attempt", "out-of-range", "attempt is 1 to %d", MaxAttempts)
 	}
-	if rank[e.Type] == 0 {
-		f.Add("/type", "unknown-value", "one of arrived, placed, signalled, stepped_away, handed_over, retrieved, failed, completed")
+	if rank[e.Type] == 0 && e.Type != Withdrawn {
+		f.Add("/type", "unknown-value", "one of arrived, placed, signalled, stepped_away, handed_over, retrieved, failed, completed, withdrawn")
 	}
 	if e.OccurredAt.IsZero() {
 		f.Add("/occurred_at", "required", "when it happened, by the phone's clock")
 	}
 	e.checkPlace(&f)
 	e.checkWords(&f)
+	e.checkHands(&f)
+	e.checkSupersedes(&f)
 	return f.Err()
+}
+
+// checkHands checks what an event says of a hand-over; only one that ends there may say it.
+func (e Event) checkHands(f *fault.Fields) {
+	f.AddErr("", order.CheckText("/name", e.Name, 100))
+	if e.SignatureSHA256 != "" && !hash.MatchString(e.SignatureSHA256) {
+		f.Add("/signature_sha256", "invalid", "64 hexadecimal digits, as the upload answered")
+	}
+	if e.Cash != nil {
+		if e.Cash.Amount < 0 {
+			f.Add("/cash_collected/amount", "out-of-range", "minor units, not below 0")
+		}
+		if !currency.MatchString(e.Cash.Currency) {
+			f.Add("/cash_collected/currency", "invalid", "three capital letters (ISO 4217)")
+		}
+	}
+	if e.Type == HandedOver || e.Type == Completed {
+		return
+	}
+	only := func(given bool, pointer string) {
+		if given {
+			f.Add(pointer, "not-allowed", "only with handed_over and completed")
+		}
+	}
+	only(e.Name != "", "/name")
+	only(e.SignatureSHA256 != "", "/signature_sha256")
+	only(e.IDChecked, "/id_checked")
+	only(e.Cash != nil, "/cash_collected")
+}
+
+func (e Event) checkSupersedes(f *fault.Fields) {
+	switch {
+	case e.Supersedes == "" && e.Type == Withdrawn:
+		f.Add("/supersedes", "required", "say which event is taken back")
+	case e.Supersedes == "":
+	case !eventID.MatchString(e.Supersedes):
+		f.Add("/supersedes", "invalid", "the id of an earlier event of this attempt")
+	case e.Supersedes == e.ID:
+		f.Add("/supersedes", "cycle", "an event cannot stand in place of itself")
+	case strings.HasPrefix(e.Supersedes, ownIDs):
+		f.Add("/supersedes", "not-yours", "what the customer said, or the network found, stays as it is")
+	case e.Type != Withdrawn && strings.TrimSpace(e.Note) == "":
+		f.Add("/note", "required", "say why the event before was wrong")
+	}
 }
 
 func (e Event) checkPlace(f *fault.Fields) {
@@ -350,7 +250,7 @@ func (e Event) checkWords(f *fault.Fields) {
 			f.Add(pointer, "unknown-value", "one of %s", strings.Join(options, ", "))
 		}
 	}
-	among("/signal", e.Signal, "bell", "knock", "call", "push")
+	among("/signal", e.Signal, "bell", "knock", ByCall, "push")
 	among("/method", e.Method, ByBLE, ByPhoto, ByGPS, ByCustomer)
 	if e.PhotoSHA256 != "" && !hash.MatchString(e.PhotoSHA256) {
 		f.Add("/photo_sha256", "invalid", "64 hexadecimal digits, as the upload answered")

@@ -47,6 +47,7 @@ type Photo struct {
 	SHA256        [32]byte // of JPEG
 	Width, Height int
 	JPEG          []byte
+	Look          Look
 }
 
 // Codes of a PhotoError.
@@ -120,6 +121,7 @@ func keep(img *image.RGBA) (Photo, error) {
 		Width:  img.Rect.Dx(),
 		Height: img.Rect.Dy(),
 		JPEG:   out.Bytes(),
+		Look:   lookOf(img),
 	}, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"doorstep/internal/db"
+	"doorstep/internal/seal"
 )
 
 // Event is one thing that happened.
@@ -45,6 +46,9 @@ type New struct {
 type Chain struct {
 	Last  int64 `db:"last_event"`
 	Count int64 `db:"event_count"`
+
+	hash seal.Digest // of the event hashed, which is Last while the chain is being written
+	at   int64
 }
 
 type actorKey struct{}
@@ -73,7 +77,10 @@ func Append(tx *db.Tx, c *Chain, e New) error {
 }
 
 // Ready is an event made ready before its transaction: all but its place in the log.
-type Ready struct{ row db.Row }
+type Ready struct {
+	row    db.Row
+	static seal.Digest
+}
 
 // Ready makes e ready. Without a time of its own it occurred at now.
 func (e New) Ready(actor string, now time.Time) (Ready, error) {
@@ -90,29 +97,40 @@ func (e New) Ready(actor string, now time.Time) (Ready, error) {
 	if !e.OccurredAt.IsZero() {
 		now = e.OccurredAt
 	}
-	return Ready{log.Row(0, 0, 0, e.Type, e.Subject, e.Merchant, e.Store, actor, now.UnixMilli(), 0, data)}, nil
+	at := now.UnixMilli()
+	return Ready{
+		row:    log.Row(0, 0, 0, e.Type, e.Subject, e.Merchant, e.Store, actor, at, 0, data, make([]byte, len(seal.Digest{}))),
+		static: static(e.Type, e.Subject, e.Merchant, e.Store, actor, at, data),
+	}, nil
 }
 
 // Append is the function of that name for an event that is ready.
 func (r Ready) Append(tx *db.Tx, c *Chain) error {
-	seq := tx.NewKey()
-	r.row.Set(seqColumn, seq)
-	r.row.Set(prevColumn, c.Last)
-	r.row.Set(sequenceColumn, c.Count+1)
-	r.row.Set(recordedColumn, tx.Now().UnixMilli())
+	before, err := c.end(tx)
+	if err != nil {
+		return err
+	}
+	l := link{Seq: tx.NewKey(), Prev: c.Last, Sequence: c.Count + 1, RecordedAt: tx.Now().UnixMilli()}
+	h := l.hash(&before, &r.static)
+	r.row.Set(seqColumn, l.Seq)
+	r.row.Set(prevColumn, l.Prev)
+	r.row.Set(sequenceColumn, l.Sequence)
+	r.row.Set(recordedColumn, l.RecordedAt)
+	copy(r.row.Bytes(hashColumn), h[:])
 	if err := tx.InsertRow(r.row); err != nil {
 		return err
 	}
-	c.Last, c.Count = seq, c.Count+1
+	*c = Chain{Last: l.Seq, Count: l.Sequence, hash: h, at: l.Seq}
 	return nil
 }
 
 var (
-	log            = db.NewTable("event", columns)
+	log            = db.NewTable("event", columns+", hash")
 	seqColumn      = log.Column("seq")
 	prevColumn     = log.Column("prev")
 	sequenceColumn = log.Column("sequence")
 	recordedColumn = log.Column("recorded_at")
+	hashColumn     = log.Column("hash")
 )
 
 const columns = `seq, prev, sequence, type, subject, merchant, store, actor, occurred_at, recorded_at, data`

@@ -39,13 +39,17 @@ func NewLog(d *db.DB) *Log {
 func (l *Log) Close() { l.once.Do(func() { close(l.done) }) }
 
 // Last is the seq of the newest event that can be read, 0 in an empty log.
-func (l *Log) Last(ctx context.Context) (int64, error) {
-	h, err := l.db.Horizon(ctx)
+func (l *Log) Last(ctx context.Context) (int64, error) { return End(ctx, l.db) }
+
+// End is the seq of the newest event in the log of d that can be read, 0 in an empty log: none that is
+// written later lies before it.
+func End(ctx context.Context, d *db.DB) (int64, error) {
+	h, err := d.Horizon(ctx)
 	if err != nil {
 		return 0, err
 	}
 	var last int64
-	err = l.db.Read(ctx).Get(&last, `SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?`, h)
+	err = d.Read(ctx).Get(&last, `SELECT coalesce(max(seq), 0) FROM event WHERE seq < ?`, h)
 	return last, err
 }
 

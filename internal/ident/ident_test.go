@@ -154,3 +154,39 @@ func BenchmarkName(b *testing.B) {
 		n.Name("ord", 12345)
 	}
 }
+
+// A signature has one spelling: whatever letter is changed, also the last, which carries bits that say nothing.
+func TestASignatureHasOneSpelling(t *testing.T) {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
+	n := names(t, 1)
+	good := n.Sign("photo", "abc|1")
+	if !n.Signed("photo", "abc|1", good) {
+		t.Fatal("it does not know its own")
+	}
+	for i := range good {
+		for _, c := range []byte(letters) {
+			other := good[:i] + string(c) + good[i+1:]
+			if other != good && n.Signed("photo", "abc|1", other) {
+				t.Errorf("%s for %s", other, good)
+			}
+		}
+	}
+	for _, other := range []string{"", good + "=", good + "A", good[1:], " " + good, good + "\n"} {
+		if n.Signed("photo", "abc|1", other) {
+			t.Errorf("%q for %s", other, good)
+		}
+	}
+}
+
+// What a name claims can be read without the secret, of every name and of nothing else.
+func TestANameClaimsItsKey(t *testing.T) {
+	name := names(t, 1).Name(ident.Order, 123456789012345)
+	if key, ok := ident.Claimed(ident.Order, name); !ok || key != 123456789012345 {
+		t.Errorf("%s claims %d %v", name, key, ok)
+	}
+	for _, junk := range []string{"", "ord_", "ord_x", name[1:], name + "0", "str" + name[3:], strings.ToUpper(name)} {
+		if key, ok := ident.Claimed(ident.Order, junk); ok {
+			t.Errorf("%q claims %d", junk, key)
+		}
+	}
+}

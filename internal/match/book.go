@@ -31,6 +31,8 @@ type Book struct {
 	stores *partner.Book
 	index  *Live
 
+	policies *order.Policies
+
 	refresh sync.Mutex
 	changes int64 // the last change of a store the index has seen
 
@@ -43,13 +45,16 @@ type Book struct {
 // NewBook fills the live index from d and keeps it up to date with what stores reports. onSupply
 // is called, often and without waiting, when an unassignable order may have become possible.
 func NewBook(ctx context.Context, d *db.DB, stores *partner.Book, log *slog.Logger, onSupply func()) (*Book, error) {
-	b := &Book{db: d, log: log, stores: stores, index: NewLive(), onSupply: onSupply, removed: map[int64]bool{}}
+	b := &Book{db: d, log: log, stores: stores, index: NewLive(), policies: order.NewPolicies(d), onSupply: onSupply, removed: map[int64]bool{}}
 	stores.Watch(b.hear)
 	return b, b.load(ctx)
 }
 
 // Stores is how many stores are in the index.
 func (b *Book) Stores() int { return b.index.Len() }
+
+// Policies are what merchants ask of the doorstep, as new orders are made under.
+func (b *Book) Policies() *order.Policies { return b.policies }
 
 func (b *Book) supplied() {
 	if b.onSupply != nil {
@@ -120,7 +125,11 @@ type placing struct {
 // prepare does what needs no transaction, on the sender's own goroutine and not on the one that writes:
 // it searches, and makes all rows ready for the case that the database agrees.
 func (b *Book) prepare(ctx context.Context, merchant int64, d order.Draft) (*placing, error) {
-	d = d.Normal()
+	policy, err := b.policies.Newest(ctx, merchant)
+	if err != nil {
+		return nil, err
+	}
+	d = d.Under(policy)
 	now := b.db.Now()
 	wrong := d.Check(now, false)
 	cell, err := geo.CellOf(d.Dropoff, geo.MatchRes)
@@ -254,9 +263,13 @@ type Quoted struct {
 	At        time.Time
 }
 
-// Quote answers what Place would decide at this moment.
-func (b *Book) Quote(ctx context.Context, d order.Draft) (Quoted, error) {
-	d = d.Normal()
+// Quote answers what Place would decide at this moment. merchant is 0 for nobody's orders.
+func (b *Book) Quote(ctx context.Context, merchant int64, d order.Draft) (Quoted, error) {
+	policy, err := b.policies.Newest(ctx, merchant)
+	if err != nil {
+		return Quoted{}, err
+	}
+	d = d.Under(policy)
 	now := b.db.Now()
 	if err := d.Check(now, true); err != nil {
 		return Quoted{}, err

@@ -291,7 +291,7 @@ func TestTwoProcessesNeverOverrunTogether(t *testing.T) {
 		}
 		w.balanced(t)
 		// What another process does to stores reaches this one.
-		if _, err := books[0].Quote(context.Background(), d); err != nil {
+		if _, err := books[0].Quote(context.Background(), 0, d); err != nil {
 			t.Fatal(err)
 		}
 		other := partner.NewBook(w.db, partner.StandardDefaults())
@@ -301,7 +301,7 @@ func TestTwoProcessesNeverOverrunTogether(t *testing.T) {
 		if err := books[0].Refresh(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if q, err := books[0].Quote(context.Background(), d); err != nil || q.Store == nil || q.Store.Name != "new" {
+		if q, err := books[0].Quote(context.Background(), 0, d); err != nil || q.Store == nil || q.Store.Name != "new" {
 			t.Errorf("the other process's store: %+v, %v", q, err)
 		}
 	})

@@ -26,7 +26,7 @@ func (b *Book) Archive(ctx context.Context, before time.Time) (total int64, err 
 				ON CONFLICT (external_id, merchant_key) DO NOTHING`, before.UnixMilli(), archivedAtOnce); err != nil {
 				return err
 			}
-			n, err = tx.Exec(`UPDATE orders SET archived_at = ? WHERE key IN (`+old+`)`, tx.Now().UnixMilli(), before.UnixMilli(), archivedAtOnce)
+			n, err = tx.Exec(`UPDATE orders SET archived_at = ended_at WHERE key IN (`+old+`)`, before.UnixMilli(), archivedAtOnce)
 			return err
 		})
 		total += n

@@ -58,6 +58,7 @@ type Filter struct {
 	Store        int64
 	Merchant     int64
 	CreatedAfter time.Time
+	OverdueAt    time.Time // only those whose next step is late then, as far as the log was told
 	Cursor       int64
 	Limit        int
 }
@@ -83,6 +84,9 @@ func (b *Book) List(ctx context.Context, f Filter) ([]Order, bool, error) {
 	}
 	if !f.CreatedAfter.IsZero() {
 		w.and("created_at > ?", f.CreatedAfter.UnixMilli())
+	}
+	if !f.OverdueAt.IsZero() {
+		w.and("step_due IS NOT NULL AND step_due <= ?", f.OverdueAt.UnixMilli())
 	}
 	if f.Cursor != 0 {
 		w.and("key < ?", f.Cursor)
@@ -159,6 +163,9 @@ type Happened struct {
 	Reason     string `json:"reason,omitempty"`
 	Attempt    int    `json:"attempt,omitempty"`
 	Grade      string `json:"evidence_grade,omitempty"`
+	Evidence   string `json:"evidence,omitempty"` // the seal of the row that it tells of, in hex
+
+	Flags []string `json:"flags,omitempty"` // of dropoff.flagged: those that are new
 }
 
 // Note appends an event of type typ about o, as o stands now. The caller saves o afterwards.
@@ -178,13 +185,13 @@ func Tell(n *ident.Names, o *Order, typ string, occurred time.Time, h Happened) 
 	return event.New{Type: typ, Subject: o.Key, Merchant: o.Merchant, Store: o.Store, OccurredAt: occurred, Data: h}
 }
 
-// Move moves o to a status by its rules and notes it as order.<status>. The caller saves o.
+// Move moves o to a status by its rules, and with it the parcel to whoever then has it, and notes it as
+// order.<status>. The caller saves o.
 func Move(tx *db.Tx, o *Order, to Status, occurred time.Time, h Happened) error {
-	if err := o.Status.Check(to); err != nil {
+	if err := o.CheckMove(to); err != nil {
 		return err
 	}
-	o.Status, o.Reason = to, h.Reason
-	return Note(tx, o, "order."+string(to), occurred, h)
+	return o.enter(tx, to, occurred, h)
 }
 
 // change loads an order, lets f change it, and saves it when f says so.
@@ -207,7 +214,7 @@ func (b *Book) SetInstructions(ctx context.Context, key int64, text, mode string
 	var f fault.Fields
 	f.AddErr("", CheckText("/instructions", text, 500))
 	if mode != "" {
-		oneOf(&f, "/mode", mode, LeaveAtDoor, HandOver, CollectAtStore)
+		oneOf(&f, "/mode", mode, Modes...)
 	}
 	if err := f.Err(); err != nil {
 		return Order{}, err
@@ -219,13 +226,16 @@ func (b *Book) SetInstructions(ctx context.Context, key int64, text, mode string
 		if mode == "" {
 			mode = o.Mode
 		}
-		if mode == LeaveAtDoor && o.Details.PINRequired {
-			return false, fault.InvalidField("/mode", "contradiction", "this parcel needs your PIN and cannot be left at the door")
-		}
 		if o.Details.Instructions == text && o.Mode == mode {
 			return false, nil
 		}
-		o.Details.Instructions, o.Mode = text, mode
+		p, err := PolicyOf(tx, o)
+		if err != nil {
+			return false, err
+		}
+		if err := o.SetMode(mode, text, &p); err != nil {
+			return false, err
+		}
 		return true, Note(tx, o, "order.instructions_changed", time.Time{}, Happened{})
 	})
 }

@@ -34,6 +34,20 @@ type Draft struct {
 	MinimumGrade string
 	Tags         []string
 	RadiusM      int
+
+	// Left out of the JSON of those without, which older orders were hashed by.
+	SignatureRequired bool   `json:",omitempty"`
+	IDRequired        bool   `json:",omitempty"`
+	Cash              *Money `json:",omitempty"`
+
+	under *Policy // that filled the defaults in
+	said  *said   // what the merchant wrote, where they changed it
+}
+
+// said holds what a policy changed about a draft.
+type said struct {
+	mode, grade string
+	pin         bool
 }
 
 const (
@@ -53,6 +67,12 @@ var (
 	punctuation = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "")
 )
 
+// Phone is a number in the form in which orders keep it; ok is false when it is not E.164.
+func Phone(text string) (phone string, ok bool) {
+	phone = punctuation.Replace(text)
+	return phone, e164(phone)
+}
+
 // e164 reports whether s is + and 7 to 15 digits, the first of them not 0.
 func e164(s string) bool {
 	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
@@ -65,19 +85,49 @@ func country(s string) bool {
 	return len(s) == 2 && 'A' <= s[0] && s[0] <= 'Z' && 'A' <= s[1] && s[1] <= 'Z'
 }
 
-// Normal fills the defaults in and brings the phone to its canonical form.
-func (d Draft) Normal() Draft {
-	if d.Mode == "" {
+// Normal is d under the policy of merchants that have set none.
+func (d Draft) Normal() Draft { return d.Under(&UsualPolicy) }
+
+// Under fills in what d leaves to its merchant's policy, and brings the phone to its canonical form. A
+// policy that requires a PIN requires it of every parcel but those that wait at a store: none may be
+// left alone, and who does not say how it is handed over means from hand to hand.
+func (d Draft) Under(p *Policy) Draft {
+	was := said{d.Mode, d.MinimumGrade, d.PINRequired}
+	if was.mode == "" {
+		was.mode = LeaveAtDoor
+	}
+	if was.grade == "" {
+		was.grade = UsualPolicy.MinimumGrade
+	}
+	needsPIN := p.PIN == Required && d.Mode != CollectAtStore
+	switch {
+	case d.Mode == "" && needsPIN:
+		d.Mode = HandOver
+	case d.Mode == "":
 		d.Mode = LeaveAtDoor
 	}
 	if d.MinimumGrade == "" {
-		d.MinimumGrade = "D" // any drop-off counts when the merchant asks for no more
+		d.MinimumGrade = p.MinimumGrade
 	}
+	d.PINRequired = d.PINRequired || needsPIN
+	if now := (said{d.Mode, d.MinimumGrade, d.PINRequired}); now != was {
+		kept := was // only here: orders that say all themselves need no memory for it
+		d.said = &kept
+	}
+	d.under = p
 	d.Recipient.Phone = punctuation.Replace(d.Recipient.Phone)
 	return d
 }
 
-// Check names everything that is wrong with a normal draft at now; quote drafts have no recipient.
+// asSaid is d without what the policy made of it: a repeat is the same order, whatever the policy is by now.
+func (d Draft) asSaid() Draft {
+	if s := d.said; s != nil {
+		d.Mode, d.MinimumGrade, d.PINRequired = s.mode, s.grade, s.pin
+	}
+	return d
+}
+
+// Check names everything that is wrong at now with a draft under its policy; quote drafts have no recipient.
 func (d Draft) Check(now time.Time, quote bool) error {
 	var f fault.Fields
 	d.checkGoods(&f)
@@ -92,7 +142,10 @@ func (d Draft) Check(now time.Time, quote bool) error {
 		oneOf(&f, "/undeliverable_action", d.Undeliver, "redeliver", "hold_at_store", "return")
 	}
 	if d.MinimumGrade != "" {
-		oneOf(&f, "/minimum_evidence_grade", d.MinimumGrade, "A", "B", "C", "D")
+		oneOf(&f, "/minimum_evidence_grade", d.MinimumGrade, grades...)
+	}
+	if p := d.under; p != nil && p.Photo == Off && needsPhoto(d.MinimumGrade) {
+		f.Add("/minimum_evidence_grade", "contradiction", "grade %s is given for a photo, and your policy takes none: ask for A or D", d.MinimumGrade)
 	}
 	if d.ExternalID != "" {
 		text(&f, "/external_id", d.ExternalID, 128)
@@ -152,11 +205,9 @@ func (d Draft) checkDropoff(f *fault.Fields) {
 	if ok, hint := geo.Check(d.Dropoff); !ok {
 		f.Add("/dropoff/location", "invalid-location", "%s", hint)
 	}
-	oneOf(f, "/dropoff/mode", d.Mode, LeaveAtDoor, HandOver, CollectAtStore)
+	oneOf(f, "/dropoff/mode", d.Mode, Modes...)
 	text(f, "/dropoff/instructions", d.Instructions, 500)
-	if d.Mode == LeaveAtDoor && d.PINRequired {
-		f.Add("/dropoff/pin_required", "contradiction", "nobody can say a PIN when the parcel is left at the door: use hand_over")
-	}
+	d.checkProofs(f)
 	a := d.Address
 	for _, x := range []struct{ name, value string }{{"line1", a.Line1}, {"locality", a.Locality}, {"region", a.Region}, {"postal_code", a.PostalCode}} {
 		if !plain(x.value, 200) {
@@ -166,6 +217,58 @@ func (d Draft) checkDropoff(f *fault.Fields) {
 	if a.Country != "" && !country(a.Country) {
 		f.Add("/dropoff/address/country", "invalid", "two capital letters of ISO 3166, like KE")
 	}
+}
+
+// checkProofs refuses what nobody could prove at the door. At a store's counter all of it can be asked for.
+func (d Draft) checkProofs(f *fault.Fields) {
+	if d.Cash != nil {
+		d.Cash.check(f, "/dropoff/cash_on_delivery")
+	}
+	if d.Mode == SafePlace && strings.TrimSpace(d.Instructions) == "" {
+		f.Add("/dropoff/instructions", "required", "say where the safe place is")
+	}
+	if d.Mode == Neighbour && d.IDRequired {
+		f.Add("/dropoff/id_required", "contradiction", "the recipient's ID cannot be seen at a neighbour's: use hand_over")
+	}
+	if !LeftAlone(d.Mode) {
+		return
+	}
+	alone := func(asked bool, at, what string) {
+		if asked {
+			f.Add("/dropoff/"+at, "contradiction", "nobody is there to %s when the parcel is left (%s): use hand_over", what, d.Mode)
+		}
+	}
+	if d.said != nil && d.PINRequired && !d.said.pin {
+		f.Add("/dropoff/mode", "contradiction", "your policy requires a PIN of every parcel: none may be left alone, use hand_over")
+	} else {
+		alone(d.PINRequired, "pin_required", "say a PIN")
+	}
+	alone(d.SignatureRequired, "signature_required", "sign")
+	alone(d.IDRequired, "id_required", "show an ID")
+	alone(d.Cash != nil, "cash_on_delivery", "pay")
+}
+
+// SetMode changes how o, made under p, is handed over. Errors: fault.Invalid at /mode or /instructions, by
+// the rules of a new order.
+func (o *Order) SetMode(mode, instructions string, p *Policy) error {
+	var f fault.Fields
+	oneOf(&f, "/mode", mode, Modes...)
+	d := &o.Details
+	pin := d.PINRequired || p.PIN == Required && mode != CollectAtStore
+	if LeftAlone(mode) && (pin || d.SignatureRequired || d.IDRequired || d.Cash != nil) {
+		f.Add("/mode", "contradiction", "somebody has to take this parcel, with a PIN, a signature, an ID or cash: it cannot be left alone")
+	}
+	if mode == Neighbour && d.IDRequired {
+		f.Add("/mode", "contradiction", "this parcel is handed over against your ID: a neighbour cannot take it")
+	}
+	if mode == SafePlace && strings.TrimSpace(instructions) == "" {
+		f.Add("/instructions", "required", "say where the safe place is")
+	}
+	if err := f.Err(); err != nil {
+		return err
+	}
+	o.Mode, d.Instructions, d.PINRequired = mode, instructions, pin
+	return nil
 }
 
 func (d Draft) checkRecipient(f *fault.Fields) {
@@ -245,6 +348,7 @@ func CheckText(pointer, s string, max int) error {
 // Asked reports whether o was made from a draft of the same content: then asking again with its
 // external_id is a repeat.
 func (d Draft) Asked(o *Order) bool {
+	d = d.asSaid()
 	return o.RequestHash == d.hash() || o.RequestHash == d.jsonHash()
 }
 
@@ -284,6 +388,13 @@ func (d *Draft) hash() string {
 		str(t)
 	}
 	num(int64(d.RadiusM))
+	if d.SignatureRequired || d.IDRequired || d.Cash != nil { // orders without keep the hash they had before these came
+		num(flag(d.SignatureRequired)<<1 | flag(d.IDRequired))
+		if d.Cash != nil {
+			num(d.Cash.Amount)
+			str(d.Cash.Currency)
+		}
+	}
 	sum := sha256.Sum256(b)
 	return "2:" + hex.EncodeToString(sum[:12])
 }
@@ -309,14 +420,18 @@ func (d Draft) jsonHash() string {
 func (d Draft) New(key, merchant int64, cell geo.Cell, now time.Time) Order {
 	hash := "" // repeats are known by their external_id
 	if d.ExternalID != "" {
-		hash = d.hash()
+		said := d.asSaid()
+		hash = said.hash()
 	}
 	o := Order{Key: key, Merchant: merchant, ExternalID: d.ExternalID, RequestHash: hash, Status: Created,
 		Dropoff: d.Dropoff, Cell: cell, Mode: d.Mode, Undeliver: d.Undeliver, MinimumGrade: d.MinimumGrade,
 		Recipient: d.Recipient, RadiusM: d.RadiusM, Window: d.Window,
 		Details: Details{Items: d.Items, Parcels: d.Parcels, Address: d.Address, Instructions: d.Instructions,
-			PINRequired: d.PINRequired, Tags: d.Tags},
+			PINRequired: d.PINRequired, Tags: d.Tags, SignatureRequired: d.SignatureRequired, IDRequired: d.IDRequired, Cash: d.Cash},
 		CreatedAt: now, UpdatedAt: now}
-	o.packed.recipient, o.packed.details = o.Recipient.json(), o.Details.json()
+	if d.under != nil {
+		o.Policy = d.under.Key
+	}
+	o.packed.recipient, o.packed.details, o.packed.who = o.Recipient.json(), o.Details.json(), o.Recipient
 	return o
 }

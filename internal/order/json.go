@@ -31,6 +31,14 @@ func (h Happened) JSON() string {
 		w.Int("attempt", int64(h.Attempt))
 	}
 	w.NonEmpty("evidence_grade", h.Grade)
+	w.NonEmpty("evidence", h.Evidence)
+	if len(h.Flags) > 0 {
+		w.Array("flags")
+		for _, f := range h.Flags {
+			w.Element(f)
+		}
+		w.EndArray()
+	}
 	w.EndObject()
 	return string(w.Buf)
 }
@@ -100,6 +108,13 @@ func (d *Details) json() string {
 		}
 		w.EndArray()
 	}
+	if d.SignatureRequired {
+		w.Bool("signature_required", true)
+	}
+	if d.IDRequired {
+		w.Bool("id_required", true)
+	}
+	d.Cash.Write(&w, "cash_on_delivery")
 	w.EndObject()
 	return string(w.Buf)
 }
@@ -120,6 +135,12 @@ func (d *Details) parse(text string) error {
 			d.PINRequired = r.Bool()
 		case "tags":
 			d.Tags = r.Strings()
+		case "signature_required":
+			d.SignatureRequired = r.Bool()
+		case "id_required":
+			d.IDRequired = r.Bool()
+		case "cash_on_delivery":
+			d.Cash = readMoney(r)
 		default:
 			r.GiveUp()
 		}

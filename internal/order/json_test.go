@@ -15,7 +15,10 @@ func TestWhatAnOrderCarriesSurvivesItsRow(t *testing.T) {
 		str := func(label string) string { return text.Draw(t, label) }
 		who := Recipient{str("name"), str("phone"), str("locale")}
 		what := Details{Address: Address{str("line1"), str("locality"), str("region"), str("postal"), str("country")}, Instructions: str("note"),
-			PINRequired: rapid.Bool().Draw(t, "pin")}
+			PINRequired: rapid.Bool().Draw(t, "pin"), SignatureRequired: rapid.Bool().Draw(t, "signature"), IDRequired: rapid.Bool().Draw(t, "id")}
+		if rapid.Bool().Draw(t, "cash") {
+			what.Cash = &Money{rapid.Int64().Draw(t, "amount"), str("currency")}
+		}
 		for range rapid.IntRange(0, 3).Draw(t, "items") {
 			what.Items = append(what.Items, Item{str("sku"), rapid.Int().Draw(t, "quantity")})
 			what.Parcels = append(what.Parcels, Parcel{rapid.IntRange(0, 3).Draw(t, "weight")})
@@ -26,7 +29,7 @@ func TestWhatAnOrderCarriesSurvivesItsRow(t *testing.T) {
 				t.Fatalf("written %s, want %s", got, want)
 			}
 		}
-		h := Happened{Status(str("status")), str("store"), str("assignment"), str("reason"), rapid.Int().Draw(t, "attempt"), str("grade")}
+		h := rapid.Make[Happened]().Draw(t, "happened")
 		same(h.JSON(), h)
 		same(who.json(), who)
 		same(what.json(), what)

@@ -19,6 +19,7 @@ package order
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,6 +103,19 @@ func (s Status) Check(to Status) error {
 	return fault.Refused("not-allowed-now", s.Allowed(), "an order that is %s cannot become %s", s, to)
 }
 
+// Holder is who has the parcel in hand: exactly one at any time, and not the same as the status. "The
+// store has it" is not "delivered".
+type Holder string
+
+const (
+	HeldByMerchant Holder = "merchant" // not packed yet, or not brought to a store
+	HeldByStore    Holder = "store"    // Order.HolderStore
+	HeldByRunner   Holder = "runner"
+	HeldByCustomer Holder = "customer"
+	HeldBySender   Holder = "returned"
+	Lost           Holder = "lost"
+)
+
 // Item is a good from the store's shelf.
 type Item struct {
 	SKU      string `json:"sku"`
@@ -137,14 +151,35 @@ type Details struct {
 	Instructions string   `json:"instructions,omitempty"`
 	PINRequired  bool     `json:"pin_required,omitempty"`
 	Tags         []string `json:"tags,omitempty"`
+
+	SignatureRequired bool   `json:"signature_required,omitempty"`
+	IDRequired        bool   `json:"id_required,omitempty"` // the recipient's own
+	Cash              *Money `json:"cash_on_delivery,omitempty"`
 }
 
 // Modes of handing over.
 const (
 	LeaveAtDoor    = "leave_at_door"
+	SafePlace      = "safe_place" // left where the instructions say
 	HandOver       = "hand_over"
+	Neighbour      = "neighbour" // handed to somebody else near by
 	CollectAtStore = "collect_at_store"
 )
+
+// Modes are all of them.
+var Modes = []string{LeaveAtDoor, SafePlace, HandOver, Neighbour, CollectAtStore}
+
+// LeftAlone reports whether a parcel of this mode lies unattended until the customer takes it in.
+func LeftAlone(mode string) bool { return mode == LeaveAtDoor || mode == SafePlace }
+
+// HandToHand reports whether somebody at the door takes a parcel of this mode.
+func HandToHand(mode string) bool { return mode == HandOver || mode == Neighbour }
+
+// LeftAlone reports whether o's parcel lies unattended until the customer takes it in.
+func (o *Order) LeftAlone() bool { return LeftAlone(o.Mode) }
+
+// Attended reports whether somebody at the door takes o's parcel.
+func (o *Order) Attended() bool { return HandToHand(o.Mode) }
 
 // Span is a stretch of time; To is after From.
 type Span struct{ From, To time.Time }
@@ -181,9 +216,30 @@ type Order struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	EndedAt      *time.Time
+	Policy       int64 // key of the merchant's policy when it was made, 0: the usual one
 
-	packed struct{ recipient, details string } // of a new order: as JSON, made before the writer is needed
+	Holder         Holder
+	HolderStore    int64      // of HeldByStore, else 0
+	HeldSince      time.Time  // by the clock of who said so; zero: since it was made
+	TransferTo     int64      // the store it is to be brought to, 0: none
+	HoldUntil      *time.Time // the store's counter keeps it until then; nil: it waits at none
+	HoldDue        *time.Time // the next reminder, or the end
+	HoldExtensions int
+	StepSince      time.Time  // since when NextStep is what it is; zero: since it was made
+	StepDue        *time.Time // by when somebody should have done it; nil also until the order changes
+	StepTold       time.Time  // the time of a step that was told as missed
+	CodeVersion    int        // an unlocked code is another code
+	Dispute        string     // "": none; open, upheld, rejected
+	ErasedAt       *time.Time
+
+	packed struct { // as JSON, made before the writer is needed
+		recipient, details string
+		who                Recipient // in recipient
+	}
 }
+
+// DisputeOpen is the dispute that holds still what was delivered.
+const DisputeOpen = "open"
 
 // PromiseAt is what the customer would be promised if a store were found at now: the window, as
 // far as it is still ahead, or as soon as possible. ok is false when the window is over.
@@ -217,7 +273,7 @@ func (o *Order) LinkToken(n *ident.Names) string {
 
 // LinkAlive reports whether a link of the given version still opens the order at now.
 func (o *Order) LinkAlive(version uint8, now time.Time) bool {
-	return version == o.LinkVersion && now.Before(o.LinkDies())
+	return version == o.LinkVersion && o.ErasedAt == nil && now.Before(o.LinkDies())
 }
 
 // LinkDies is when the present link stops opening the order, as far as is known now.
@@ -249,11 +305,50 @@ func Expect(ctx context.Context, version int64) context.Context {
 	return context.WithValue(ctx, versionKey{}, version)
 }
 
+// The customer's codes are derived from the order's key under the house's secret and kept nowhere, not even
+// hashed: who has a hash of four digits has the digits after 10,000 tries, whatever the salt, so a leaked
+// orders table, export or backup of it would open doors. Only who also has the secret can derive them.
+
 // PIN is what the customer says at the door when the order asks for it.
-func (o *Order) PIN(n *ident.Names) string { return n.Digits("pin", o.Key, 4) }
+func (o *Order) PIN(n *ident.Names) string { return o.code(n, "pin", 4) }
+
+// TellsPIN reports whether the customer is told a PIN to say at the door: it is required, or wanted of a
+// parcel that goes from hand to hand.
+func (o *Order) TellsPIN(p *Policy) bool {
+	return o.Details.PINRequired || p.PIN == Wanted && o.Attended()
+}
 
 // CollectionCode is what the customer says at the store's counter.
-func (o *Order) CollectionCode(n *ident.Names) string { return n.Digits("collect", o.Key, 6) }
+func (o *Order) CollectionCode(n *ident.Names) string { return o.code(n, "collect", 6) }
+
+func (o *Order) code(n *ident.Names, purpose string, digits int) string {
+	if o.CodeVersion != 0 {
+		purpose += ":" + strconv.Itoa(o.CodeVersion)
+	}
+	return n.Digits(purpose, o.Key, digits)
+}
+
+// MaxCodeTries is how many wrong codes an order takes, at the door and at the counter together, before
+// it is locked. A PIN has four digits, so a guesser gets it once in 2,000 orders.
+const MaxCodeTries = 5
+
+// WrongCode counts one, and returns how many more may be tried. With the last, unlocking is the next step.
+func (o *Order) WrongCode(now time.Time) (left int) {
+	o.CodeTries++
+	if o.CodeLocked() {
+		o.newStep(now)
+	}
+	return MaxCodeTries - o.CodeTries
+}
+
+// UnlockCode gives o other codes, and all tries again.
+func (o *Order) UnlockCode(now time.Time) {
+	o.CodeTries, o.CodeVersion = 0, o.CodeVersion+1
+	o.newStep(now)
+}
+
+// CodeLocked reports whether no code is listened to until a dispatcher unlocks it.
+func (o *Order) CodeLocked() bool { return o.CodeTries >= MaxCodeTries && !o.Status.Terminal() }
 
 // AssignmentStatus is where an offer stands.
 type AssignmentStatus string
@@ -273,6 +368,13 @@ const (
 var assignmentMoves = map[AssignmentStatus][]AssignmentStatus{
 	Offered:  {Accepted, Declined, Expired, Withdrawn},
 	Accepted: {Completed, Released, Superseded, Failed},
+}
+
+// assignmentAmends are the moves beyond the table, as amends are of the order: the store has the work
+// again that it had done. Its unit of the slot was never given back.
+var assignmentAmends = map[AssignmentStatus][]AssignmentStatus{
+	Completed: {Accepted}, // delivered after all not
+	Failed:    {Accepted}, // returned after all not
 }
 
 // Check is nil when to may follow s.

@@ -3,6 +3,7 @@ package order
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 const orderColumns = `key, merchant_key, external_id, request_hash, status, status_reason, cancelled_by, lat, lng, cell, mode,
 	undeliverable_action, minimum_grade, recipient, details, radius_m, window_from, window_to, promise_from, promise_to,
 	store_key, assignment_key, distance_m, reroutes, attempts, grade, link_version, code_tries, last_event, event_count,
-	version, created_at, updated_at, ended_at`
+	version, created_at, updated_at, ended_at, policy_key, holder, holder_store, held_since, transfer_to, hold_until, hold_due,
+	hold_extensions, step_since, step_due, step_told, code_version, dispute, erased_at`
 
 type orderRow struct {
 	Key          int64
@@ -50,6 +52,21 @@ type orderRow struct {
 	CreatedAt int64  `db:"created_at"`
 	UpdatedAt int64  `db:"updated_at"`
 	EndedAt   *int64 `db:"ended_at"`
+	Policy    int64  `db:"policy_key"`
+
+	Holder         string
+	HolderStore    int64  `db:"holder_store"`
+	HeldSince      int64  `db:"held_since"`
+	TransferTo     int64  `db:"transfer_to"`
+	HoldUntil      *int64 `db:"hold_until"`
+	HoldDue        *int64 `db:"hold_due"`
+	HoldExtensions int    `db:"hold_extensions"`
+	StepSince      int64  `db:"step_since"`
+	StepDue        *int64 `db:"step_due"`
+	StepTold       int64  `db:"step_told"`
+	CodeVersion    int    `db:"code_version"`
+	Dispute        string
+	ErasedAt       *int64 `db:"erased_at"`
 }
 
 func (r orderRow) order() (Order, error) {
@@ -58,17 +75,18 @@ func (r orderRow) order() (Order, error) {
 		Undeliver: r.Undeliver, MinimumGrade: r.MinimumGrade, RadiusM: r.RadiusM, Window: span(r.WindowFrom, r.WindowTo),
 		Promise: span(r.PromiseFrom, r.PromiseTo), Store: r.Store, Assignment: r.Assignment, DistanceM: r.DistanceM,
 		Reroutes: r.Reroutes, Attempts: r.Attempts, Grade: r.Grade, LinkVersion: r.LinkVersion, CodeTries: r.CodeTries,
-		Chain: r.Chain, Version: r.Version, CreatedAt: fromMs(r.CreatedAt), UpdatedAt: fromMs(r.UpdatedAt)}
+		Chain: r.Chain, Version: r.Version, CreatedAt: fromMs(r.CreatedAt), UpdatedAt: fromMs(r.UpdatedAt), EndedAt: timeOf(r.EndedAt),
+		Policy: r.Policy, Holder: Holder(r.Holder), HolderStore: r.HolderStore,
+		HeldSince: sinceOf(r.HeldSince), TransferTo: r.TransferTo, StepSince: sinceOf(r.StepSince),
+		StepDue: timeOf(r.StepDue), StepTold: sinceOf(r.StepTold), HoldUntil: timeOf(r.HoldUntil), HoldDue: timeOf(r.HoldDue),
+		HoldExtensions: r.HoldExtensions, CodeVersion: r.CodeVersion, Dispute: r.Dispute, ErasedAt: timeOf(r.ErasedAt)}
 	if r.ExternalID != nil {
 		o.ExternalID = *r.ExternalID
-	}
-	if r.EndedAt != nil {
-		t := fromMs(*r.EndedAt)
-		o.EndedAt = &t
 	}
 	if err := o.Recipient.parse(r.Recipient); err != nil {
 		return o, fmt.Errorf("order %d: recipient: %w", r.Key, err)
 	}
+	o.packed.recipient, o.packed.who = r.Recipient, o.Recipient // Save seals what it does not write
 	if err := o.Details.parse(r.Details); err != nil {
 		return o, fmt.Errorf("order %d: details: %w", r.Key, err)
 	}
@@ -76,6 +94,37 @@ func (r orderRow) order() (Order, error) {
 }
 
 func fromMs(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// sinceOf is the time of a column in which 0 stands for none.
+func sinceOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return fromMs(ms)
+}
+
+func sinceMs(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func timeOf(ms *int64) *time.Time {
+	if ms == nil {
+		return nil
+	}
+	t := fromMs(*ms)
+	return &t
+}
+
+func msOf(t *time.Time) *int64 {
+	if t == nil {
+		return nil
+	}
+	ms := t.UnixMilli()
+	return &ms
+}
 
 func span(from, to *int64) *Span {
 	if from == nil || to == nil {
@@ -120,6 +169,15 @@ func found(q db.Queryer, get func(any, string, ...any) error, merchant int64, ex
 	return Load(q, key)
 }
 
+// Lock is Load for a change that many may want at once: on PostgreSQL the others wait here, as they do on
+// SQLite anyway, instead of undoing each other's work.
+func Lock(tx *db.Tx, key int64) (Order, error) {
+	if _, err := tx.Exec(`UPDATE orders SET version = version WHERE key = ?`, key); err != nil {
+		return Order{}, err
+	}
+	return Load(tx, key)
+}
+
 func loadOne(q db.Queryer, query string, args ...any) (Order, error) {
 	var r orderRow
 	if err := q.Get(&r, query, args...); errors.Is(err, db.ErrNoRows) {
@@ -153,8 +211,9 @@ func loadAll(q db.Queryer, query string, args ...any) ([]Order, error) {
 }
 
 var (
-	orders      = db.NewTable("orders", orderColumns)
-	assignments = db.NewTable("assignment", assignmentColumns)
+	orders = db.NewSealed("orders", orderColumns, "last_event", "event_count").
+		Usually(string(HeldByMerchant), 0, 0, 0, nil, nil, 0, 0, nil, 0, 0, "", nil) // from holder on
+	assignments = db.NewSealed("assignment", assignmentColumns, "prev_key")
 
 	lastEventColumn  = orders.Column("last_event")
 	eventCountColumn = orders.Column("event_count")
@@ -168,20 +227,45 @@ func Insert(tx *db.Tx, o *Order) error {
 }
 
 func (o *Order) row() db.Row {
+	if o.Holder == "" {
+		o.Holder = HeldByMerchant
+	}
+	nobodyHasIt := o.Holder == HeldByMerchant && o.HolderStore == 0 && o.HeldSince.IsZero() && o.TransferTo == 0
+	asMade := o.HoldUntil == nil && o.HoldDue == nil && o.HoldExtensions == 0 && o.StepSince.IsZero() && o.StepDue == nil &&
+		o.StepTold.IsZero() && o.CodeVersion == 0 && o.Dispute == "" && o.ErasedAt == nil
+	if nobodyHasIt && asMade {
+		return orders.Row(o.asMade()...)
+	}
+	return orders.Row(o.values()...)
+}
+
+// values are those of orderColumns.
+func (o *Order) values() []any {
+	return append(o.asMade(),
+		string(o.Holder), o.HolderStore, sinceMs(o.HeldSince), o.TransferTo, msOf(o.HoldUntil), msOf(o.HoldDue), o.HoldExtensions,
+		sinceMs(o.StepSince), msOf(o.StepDue), sinceMs(o.StepTold), o.CodeVersion, o.Dispute, msOf(o.ErasedAt))
+}
+
+// asMade are values without those of the last columns, which are the same for every new order.
+func (o *Order) asMade() []any {
 	var external *string
 	if o.ExternalID != "" {
 		external = &o.ExternalID
 	}
 	wf, wt := o.Window.ms()
 	pf, pt := o.Promise.ms()
-	if o.packed.recipient == "" { // Draft.New did not make it
-		o.packed.recipient, o.packed.details = o.Recipient.json(), o.Details.json()
+	if o.packed.recipient == "" || o.packed.who != o.Recipient {
+		o.packed.recipient, o.packed.who = o.Recipient.json(), o.Recipient
 	}
-	return orders.Row(
+	if o.packed.details == "" { // Draft.New did not make it
+		o.packed.details = o.Details.json()
+	}
+	return []any{
 		o.Key, o.Merchant, external, o.RequestHash, string(o.Status), o.Reason, o.CancelledBy, o.Dropoff.Lat, o.Dropoff.Lng,
 		int64(o.Cell), o.Mode, o.Undeliver, o.MinimumGrade, o.packed.recipient, o.packed.details, o.RadiusM, wf, wt, pf, pt,
 		o.Store, o.Assignment, o.DistanceM, o.Reroutes, o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries,
-		o.Chain.Last, o.Chain.Count, o.Version, o.CreatedAt.UnixMilli(), o.UpdatedAt.UnixMilli(), nil)
+		o.Chain.Last, o.Chain.Count, o.Version, o.CreatedAt.UnixMilli(), o.UpdatedAt.UnixMilli(), msOf(o.EndedAt),
+		o.Policy}
 }
 
 // Given is a new order that has a store, with its rows made ready before the transaction begins: the
@@ -230,31 +314,56 @@ func Save(tx *db.Tx, o *Order) error {
 	if want, ok := tx.Context().Value(versionKey{}).(int64); ok && want != o.Version {
 		return fault.New(fault.Stale, "version-mismatch", "the order is at version %d: read it again", o.Version)
 	}
+	if err := tx.Overwrite(); err != nil {
+		return err
+	}
 	pf, pt := o.Promise.ms()
-	var ended *int64
-	if o.Status.Terminal() && o.EndedAt == nil {
+	switch {
+	case !o.Status.Terminal():
+		o.EndedAt = nil // a hand-over that was undone
+	case o.EndedAt == nil:
 		t := tx.Now()
 		o.EndedAt = &t
 	}
-	if o.EndedAt != nil {
-		ms := o.EndedAt.UnixMilli()
-		ended = &ms
-	}
 	o.UpdatedAt = tx.Now()
-	n, err := tx.Exec(`UPDATE orders SET status = ?, status_reason = ?, cancelled_by = ?, mode = ?, details = ?, promise_from = ?, promise_to = ?,
-		store_key = ?, assignment_key = ?, distance_m = ?, reroutes = ?, attempts = ?, grade = ?, link_version = ?, code_tries = ?,
-		last_event = ?, event_count = ?, version = version + 1, updated_at = ?, ended_at = ? WHERE key = ? AND version = ?`,
-		string(o.Status), o.Reason, o.CancelledBy, o.Mode, o.Details.json(), pf, pt, o.Store, o.Assignment, o.DistanceM, o.Reroutes,
-		o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries, o.Chain.Last, o.Chain.Count, o.UpdatedAt.UnixMilli(), ended,
-		o.Key, o.Version)
+	o.StepDue = o.stepDue()
+	o.Version++
+	o.packed.details = o.Details.json()
+	seal, err := orders.Seal(o.values()...)
 	if err != nil {
 		return err
 	}
-	if n == 0 {
+	n, err := tx.Exec(`UPDATE orders SET status = ?, status_reason = ?, cancelled_by = ?, mode = ?, details = ?, promise_from = ?, promise_to = ?,
+		store_key = ?, assignment_key = ?, distance_m = ?, reroutes = ?, attempts = ?, grade = ?, link_version = ?, code_tries = ?,
+		last_event = ?, event_count = ?, version = ?, updated_at = ?, ended_at = ?, holder = ?, holder_store = ?, held_since = ?,
+		transfer_to = ?, hold_until = ?, hold_due = ?, hold_extensions = ?, step_since = ?, step_due = ?, step_told = ?, code_version = ?, dispute = ?, erased_at = ?, seal = ? WHERE key = ? AND version = ?`,
+		string(o.Status), o.Reason, o.CancelledBy, o.Mode, o.packed.details, pf, pt, o.Store, o.Assignment, o.DistanceM, o.Reroutes,
+		o.Attempts, o.Grade, int64(o.LinkVersion), o.CodeTries, o.Chain.Last, o.Chain.Count, o.Version, o.UpdatedAt.UnixMilli(), msOf(o.EndedAt),
+		string(o.Holder), o.HolderStore, sinceMs(o.HeldSince), o.TransferTo, msOf(o.HoldUntil), msOf(o.HoldDue), o.HoldExtensions,
+		sinceMs(o.StepSince), msOf(o.StepDue), sinceMs(o.StepTold), o.CodeVersion, o.Dispute, msOf(o.ErasedAt), seal,
+		o.Key, o.Version-1)
+	if err == nil && n == 0 {
 		return db.ErrAgain
 	}
-	o.Version++
-	return nil
+	return err
+}
+
+// Regrade gives a delivered order the grade of all its evidence once its dispute is resolved: what came
+// in meanwhile was kept, and did not count. While the dispute is open it changes nothing. The table
+// belongs to package dropoff; only this one question is asked of it here. The caller saves o.
+func Regrade(q db.Queryer, o *Order) error {
+	if o.Status != Delivered || o.Dispute == DisputeOpen {
+		return nil
+	}
+	var grade string
+	err := q.Get(&grade, `SELECT grade FROM attempt WHERE order_key = ? AND n = ?`, o.Key, o.Attempts)
+	if errors.Is(err, db.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		o.Grade = grade
+	}
+	return err
 }
 
 const assignmentColumns = `key, order_key, store_key, status, reason, rank, score, slot, deadline, offered_at, answered_at, prev_key`
@@ -315,7 +424,10 @@ func LoadAssignment(q db.Queryer, key int64) (Assignment, error) {
 // to: it names this one, and two who change it at once cannot both be right about its version.
 func InsertAssignment(tx *db.Tx, a *Assignment) error { return tx.InsertRow(a.row()) }
 
-func (a *Assignment) row() db.Row {
+func (a *Assignment) row() db.Row { return assignments.Row(a.values()...) }
+
+// values are those of assignmentColumns.
+func (a *Assignment) values() []any {
 	var deadline, answered *int64
 	if a.Deadline != nil {
 		ms := a.Deadline.UnixMilli()
@@ -325,8 +437,8 @@ func (a *Assignment) row() db.Row {
 		ms := a.AnsweredAt.UnixMilli()
 		answered = &ms
 	}
-	return assignments.Row(a.Key, a.Order, a.Store, string(a.Status), a.Reason, a.Rank, a.ScoreM, a.Slot.UnixMilli(), deadline,
-		a.OfferedAt.UnixMilli(), answered, a.Prev)
+	return []any{a.Key, a.Order, a.Store, string(a.Status), a.Reason, a.Rank, a.ScoreM, a.Slot.UnixMilli(), deadline,
+		a.OfferedAt.UnixMilli(), answered, a.Prev}
 }
 
 // MoveAssignment moves an assignment on, by its rules.
@@ -334,19 +446,40 @@ func MoveAssignment(tx *db.Tx, a *Assignment, to AssignmentStatus, reason string
 	if err := a.Status.Check(to); err != nil {
 		return err
 	}
-	now := tx.Now()
-	n, err := tx.Exec(`UPDATE assignment SET status = ?, reason = ?, answered_at = coalesce(answered_at, ?) WHERE key = ? AND status = ?`,
-		string(to), reason, now.UnixMilli(), a.Key, string(a.Status))
+	return setAssignment(tx, a, to, reason)
+}
+
+// AmendAssignment gives a store work back that it had done: see assignmentAmends. Also an order that had
+// left the hot indexes is found in them again.
+func AmendAssignment(tx *db.Tx, a *Assignment) error {
+	if !slices.Contains(assignmentAmends[a.Status], Accepted) {
+		return a.Status.Check(Accepted)
+	}
+	if _, err := tx.Exec(`UPDATE orders SET archived_at = NULL WHERE key = ? AND archived_at IS NOT NULL`, a.Order); err != nil {
+		return err
+	}
+	return setAssignment(tx, a, Accepted, "")
+}
+
+func setAssignment(tx *db.Tx, a *Assignment, to AssignmentStatus, reason string) error {
+	moved := *a
+	if moved.Status, moved.Reason = to, reason; moved.AnsweredAt == nil {
+		now := tx.Now()
+		moved.AnsweredAt = &now
+	}
+	seal, err := assignments.Seal(moved.values()...)
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(`UPDATE assignment SET status = ?, reason = ?, answered_at = ?, seal = ? WHERE key = ? AND status = ?`,
+		string(to), reason, msOf(moved.AnsweredAt), seal, a.Key, string(a.Status))
 	if err != nil {
 		return err
 	}
 	if n == 0 {
 		return db.ErrAgain
 	}
-	a.Status, a.Reason = to, reason
-	if a.AnsweredAt == nil {
-		a.AnsweredAt = &now
-	}
+	*a = moved
 	return nil
 }
 

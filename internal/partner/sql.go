@@ -293,6 +293,15 @@ func slotInUse(q db.Queryer, store, slot int64) (bool, error) {
 	return open > 0, err
 }
 
+// claimants are an assignment and those that claimed of its slot before it, the last first. The table
+// belongs to package order; only this is asked of it here.
+func claimants(q db.Queryer, assignment int64) (keys []int64, err error) {
+	err = q.Select(&keys, `WITH RECURSIVE claimants (key, n) AS (SELECT CAST(? AS BIGINT), 0
+			UNION ALL SELECT a.prev_key, c.n + 1 FROM claimants c JOIN assignment a ON a.key = c.key WHERE a.prev_key <> 0)
+		SELECT key FROM claimants ORDER BY n`, assignment)
+	return keys, err
+}
+
 // promisedUnits is how many units the store has promised to have on its shelf, besides what lies
 // there. The table belongs to package prestock; only this one question is asked of it here.
 func promisedUnits(q db.Queryer, key int64) (units int, err error) {

@@ -234,6 +234,25 @@ func ClaimSlot(tx *db.Tx, storeKey int64, slot time.Time, claimant int64) (prev 
 	return prev, err == nil, err
 }
 
+// KeepSlot has a slot know the claim of an assignment that is open again after all, though the slot may be
+// over, and purged, by now: a store's work is found by way of its slots. No unit is taken, for none was
+// given back; nor does anybody else claim of a slot that is over, so a count that is too high hurts nobody.
+func KeepSlot(tx *db.Tx, storeKey int64, slot time.Time, claimant int64) error {
+	chain, err := claimants(tx, claimant)
+	if err != nil {
+		return err
+	}
+	var last int64
+	err = tx.Get(&last, `SELECT last_key FROM slot_use WHERE slot = ? AND store_key = ?`, slot.UnixMilli(), storeKey)
+	switch {
+	case errors.Is(err, db.ErrNoRows):
+		_, err = tx.Exec(`INSERT INTO slot_use (slot, store_key, used, last_key) VALUES (?, ?, ?, ?)`, slot.UnixMilli(), storeKey, len(chain), claimant)
+	case err == nil && last != claimant && slices.Contains(chain, last): // an earlier one was kept so before
+		_, err = tx.Exec(`UPDATE slot_use SET used = ?, last_key = ? WHERE slot = ? AND store_key = ?`, len(chain), claimant, slot.UnixMilli(), storeKey)
+	}
+	return err
+}
+
 // ReleaseSlot gives one unit of a slot back. It fails if none is taken: somebody released twice.
 func ReleaseSlot(tx *db.Tx, storeKey int64, slot time.Time) error {
 	n, err := tx.Exec(`UPDATE slot_use SET used = used - 1 WHERE store_key = ? AND slot = ? AND used > 0`, storeKey, slot.UnixMilli())

@@ -112,8 +112,27 @@ func (w *Writer) Float(name string, v float64) {
 func (w *Writer) Time(name string, t time.Time) {
 	w.name(name)
 	w.Buf = append(w.Buf, '"')
-	w.Buf = t.UTC().AppendFormat(w.Buf, "2006-01-02T15:04:05.000Z")
+	w.Buf = appendTime(w.Buf, t.UTC())
 	w.Buf = append(w.Buf, '"')
+}
+
+// appendTime writes what AppendFormat would, in a fifth of its time: an order's answer has six of them.
+func appendTime(b []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	}
+	hour, minute, second := t.Clock()
+	two := func(n int, behind byte) { b = append(b, byte('0'+n/10), byte('0'+n%10), behind) }
+	b = append(b, byte('0'+year/1000), byte('0'+year/100%10))
+	two(year%100, '-')
+	two(int(month), '-')
+	two(day, 'T')
+	two(hour, ':')
+	two(minute, ':')
+	two(second, '.')
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return append(b, byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
 func appendString(b []byte, s string) []byte {

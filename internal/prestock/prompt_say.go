@@ -119,6 +119,32 @@ func (t *Task) notice(c *Campaign, s *partner.Store, kind string, now time.Time)
 	return n
 }
 
+// Deal is what a store is asked a task for.
+type Deal struct {
+	Campaign string
+	UnitFee  *Money // that the store gets for a unit sold; nil: nothing was said
+}
+
+// Deals are those of each task, by its key.
+func (b *Book) Deals(ctx context.Context, tasks ...Task) (map[int64]Deal, error) {
+	q := b.db.Read(ctx)
+	campaigns := map[campaignSKU]Campaign{}
+	out := make(map[int64]Deal, len(tasks))
+	for _, t := range tasks {
+		of := campaignSKU{t.Campaign, t.SKU}
+		c, known := campaigns[of]
+		if !known {
+			var err error
+			if c, err = loadCampaignOf(q, of.campaign, of.sku); err != nil {
+				return nil, err
+			}
+			campaigns[of] = c
+		}
+		out[t.Key] = Deal{c.Name, c.fee(t.SKU)}
+	}
+	return out, nil
+}
+
 // fee is what a store gets for a unit of a SKU sold; nil: nothing was said.
 func (c *Campaign) fee(sku string) *Money {
 	for _, s := range c.SKUs {

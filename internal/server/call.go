@@ -36,7 +36,7 @@ type call struct {
 	route  *route
 	id     string // X-Request-Id
 	who    auth.Principal
-	secret string    // of who's key
+	secret string    // by which who asks: a key, or a session's token
 	body   []byte    // read already, when the route is repeatable
 	raw    io.Reader // the request's body as it came
 	held   int64     // bytes taken of the budget for bodies
@@ -63,6 +63,9 @@ func (s *Server) serve(r route) echo.HandlerFunc {
 		k.header.Set("X-Request-Id", k.id)
 		k.header.Set("X-Content-Type-Options", "nosniff")
 		k.header.Set("Referrer-Policy", "no-referrer")
+		if s.o.HSTS {
+			k.header.Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		ctx := req.Context()
 		if r.kind == plain {
 			var cancel context.CancelFunc
@@ -126,26 +129,22 @@ func (k *call) authenticate() error {
 	if len(k.route.roles) == 0 {
 		return k.linkRate()
 	}
-	scheme, secret, _ := strings.Cut(k.r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		k.header.Set("WWW-Authenticate", "Bearer")
-		return fault.New(fault.Unauthorized, "unauthorized", "send Authorization: Bearer and your key")
-	}
-	secret = strings.TrimSpace(secret)
-	who, err := k.Keys.Authenticate(k.ctx, secret)
+	who, shown, err := k.identify()
 	if err != nil {
-		k.header.Set("WWW-Authenticate", "Bearer")
+		if fault.KindOf(err) == fault.Unauthorized {
+			k.header.Set("WWW-Authenticate", "Bearer")
+		}
 		return err
 	}
 	if !k.route.allows(who.Role) {
-		return fault.New(fault.Forbidden, "forbidden", "a key with role %s may not do this", who.Role)
+		return fault.New(fault.Forbidden, "forbidden", "the role %s may not do this", who.Role)
 	}
 	if !k.clients.allow(who.Key, k.DB.Now()) {
 		k.header.Set("RateLimit-Policy", fmt.Sprintf(`"key";q=%d;w=1`, requestsPerSecond))
 		k.header.Set("RateLimit", `"key";r=0;t=1`)
-		return fault.New(fault.Exhausted, "rate-limited", "too many requests with this key").After(time.Second)
+		return fault.New(fault.Exhausted, "rate-limited", "too many requests at once").After(time.Second)
 	}
-	k.who, k.secret = who, secret
+	k.who, k.secret = who, shown
 	k.ctx = event.WithActor(k.ctx, who.Actor())
 	return nil
 }
@@ -250,7 +249,7 @@ func (k *call) hold(limit int64) error {
 // drain reads what a refused sender still sends, within bounds: closing on it would reset the
 // connection, and the sender would see that instead of the reason.
 func (k *call) drain() {
-	if k.raw == nil {
+	if k.raw == nil || k.r.Header.Get("Expect") != "" { // who asks first has sent nothing yet
 		return
 	}
 	_ = http.NewResponseController(k.c.Response()).SetReadDeadline(time.Now().Add(drainTime))

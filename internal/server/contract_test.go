@@ -20,7 +20,7 @@ import (
 
 func init() {
 	// The library's decoders believe in one kind of CSV and in no pictures; we care for what they carry elsewhere.
-	for _, kind := range []string{"text/csv", "image/jpeg", "image/png", "image/webp"} {
+	for _, kind := range []string{"text/csv", "application/zip", "image/jpeg", "image/png", "image/webp"} {
 		openapi3filter.RegisterBodyDecoder(kind, func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
 			b, err := io.ReadAll(body)
 			return string(b), err
@@ -72,8 +72,11 @@ func unanswered() (ids []string) {
 
 func document() (*openapi3.T, error) { return openapi3.NewLoader().LoadFromData(api.OpenAPI) }
 
-// The home page and its files are for people with a browser: no client is written against them.
-var forPeople = map[string]bool{"GET /": true, "GET /static/{name}": true}
+// The home page, the faces and their files are for people with a browser: no client is written against them.
+var forPeople = map[string]bool{"GET /": true, "GET /static/{name}": true, "GET /store": true, "GET /store/*": true,
+	"GET /dispatch": true, "GET /dispatch/*": true, "GET /docs": true, "GET /docs/*": true, "GET /signin": true, "POST /signin": true, "POST /signout": true,
+	"GET /setup/{token}": true, "POST /setup/{token}": true, "GET /account": true, "GET /.well-known/change-password": true, "POST /account/password": true,
+	"POST /account/sessions/{id}/end": true, "POST /account/sessions/end-others": true, "POST /account/people": true, "POST /account/people/{id}": true}
 
 var parameter = regexp.MustCompile(`:([a-z0-9_]+)`)
 

@@ -67,14 +67,15 @@ func TestTheNetworksEventsArePulledAndFollowed(t *testing.T) {
 		w.step(desk, orders[0], "pick-up").want(200)
 		w.step(desk, orders[1], "ready").want(200)
 		l = w.follow("/v1/events/stream", desk, ready.id)
-		for _, want := range []string{"order.picked_up " + orders[0], "order.ready_for_pickup " + orders[1]} {
+		for _, want := range []string{"custody.moved " + orders[0], "order.picked_up " + orders[0], "custody.moved " + orders[0],
+			"order.ready_for_pickup " + orders[1], "custody.moved " + orders[1]} {
 			kind, order, _ := strings.Cut(want, " ")
 			if f := l.next(); f.name != kind || !strings.Contains(f.data, order) {
 				t.Errorf("resumed: %+v, want %s", f, want)
 			}
 		}
 		pulled := w.get(desk, "/v1/events?after="+last).want(200)
-		if n := len(pulled.at("data").([]any)); n != 3 || pulled.text("data.0.seq") != ready.id || pulled.text("data.0.actor") == "" {
+		if n := len(pulled.at("data").([]any)); n != 6 || pulled.text("data.0.seq") != ready.id || pulled.text("data.0.actor") == "" {
 			t.Errorf("pulled: %s", pulled.body)
 		}
 		w.get(desk, "/v1/events?after=-1").want(422).names("after")

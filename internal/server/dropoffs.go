@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func (k *call) act(f func(ctx context.Context, key int64, occurred time.Time) (o
 	if err != nil {
 		return err
 	}
-	return k.showOrder(f(k.ctx, o.Key, occurred))
+	return k.moved(o, f, occurred)
 }
 
 func occurredAt(s *string) (time.Time, error) {
@@ -56,7 +57,6 @@ func (k *call) handBack() error { return k.act(k.Dropoff.HandBack) }
 func (k *call) depart() error   { return k.act(k.Dropoff.Depart) }
 func (k *call) receive() error  { return k.act(k.Dropoff.Receive) }
 func (k *call) sendBack() error { return k.act(k.Dropoff.Return) }
-func (k *call) returned() error { return k.act(k.Dropoff.Returned) }
 
 func (k *call) collect() error {
 	var in struct {
@@ -77,7 +77,8 @@ func (k *call) collect() error {
 	if in.Code == "" {
 		return fault.InvalidField("/code", "required", "ask the customer for the collection code")
 	}
-	return k.showOrder(k.Dropoff.Collect(k.ctx, o.Key, in.Code, occurred))
+	err = k.guessed(func() (err error) { o, err = k.Dropoff.Collect(k.ctx, o.Key, in.Code, occurred); return err })
+	return k.showOrder(o, err)
 }
 
 // ---- photos
@@ -211,6 +212,11 @@ type dropoffEventIn struct {
 	PIN        string   `json:"pin"`
 	Reason     string   `json:"reason"`
 	Note       string   `json:"note"`
+	Supersedes string   `json:"supersedes"`
+	Name       string   `json:"name"`
+	Signature  string   `json:"signature_sha256"`
+	IDChecked  bool     `json:"id_checked"`
+	Cash       *cashIn  `json:"cash_collected"`
 }
 
 type dropoffResult struct {
@@ -246,7 +252,7 @@ func (k *call) recordDropoffs() error {
 		}
 		good, places = append(good, e), append(places, i)
 	}
-	results, err := k.Dropoff.Record(k.ctx, good)
+	results, err := k.record(good)
 	if err != nil {
 		return err
 	}
@@ -269,7 +275,9 @@ func (k *call) refused(id string, err error) dropoffResult {
 func (k *call) dropoffEvent(in *dropoffEventIn) (dropoff.Event, error) {
 	var f fault.Fields
 	e := dropoff.Event{ID: in.ID, Attempt: in.Attempt, Type: in.Type, PhotoSHA256: in.Photo, Signal: in.Signal, Method: in.Method,
-		DistanceM: in.DistanceM, PIN: in.PIN, Reason: in.Reason, Note: in.Note}
+		DistanceM: in.DistanceM, PIN: in.PIN, Reason: in.Reason, Note: in.Note, Supersedes: in.Supersedes,
+		Network: slices.Contains(network, k.who.Role), Name: in.Name, SignatureSHA256: in.Signature, IDChecked: in.IDChecked,
+		Cash: in.Cash.money(&f, "/cash_collected")}
 	if in.OccurredAt == nil {
 		f.Add("/occurred_at", "required", "say when it happened, by the device's clock")
 	}
@@ -302,17 +310,25 @@ func (k *call) dropoffEvent(in *dropoffEventIn) (dropoff.Event, error) {
 }
 
 type wireDropoffEvent struct {
-	ID         string   `json:"id"`
-	Type       string   `json:"type"`
-	OccurredAt stamp    `json:"occurred_at"`
-	RecordedAt stamp    `json:"recorded_at"`
-	Location   *wireFix `json:"location"`
-	Photo      *string  `json:"photo_sha256"`
-	Signal     *string  `json:"signal"`
-	Method     *string  `json:"method"`
-	DistanceM  *float64 `json:"distance_m"`
-	Reason     *string  `json:"reason"`
-	Note       *string  `json:"note"`
+	ID           string       `json:"id"`
+	Type         string       `json:"type"`
+	OccurredAt   stamp        `json:"occurred_at"`
+	RecordedAt   stamp        `json:"recorded_at"`
+	Location     *wireFix     `json:"location"`
+	Photo        *string      `json:"photo_sha256"`
+	Signal       *string      `json:"signal"`
+	Method       *string      `json:"method"`
+	DistanceM    *float64     `json:"distance_m"`
+	Reason       *string      `json:"reason"`
+	Note         *string      `json:"note"`
+	Supersedes   *string      `json:"supersedes"`
+	SupersededBy *string      `json:"superseded_by"`
+	Confirmed    bool         `json:"confirmed"`
+	Name         *string      `json:"name"`
+	Signature    *string      `json:"signature_sha256"`
+	IDChecked    bool         `json:"id_checked"`
+	Cash         *order.Money `json:"cash_collected"`
+	Actor        *string      `json:"actor,omitempty"` // for the network only
 }
 
 type wirePhoto struct {
@@ -324,6 +340,7 @@ type wirePhoto struct {
 type wireAttempt struct {
 	ID      string             `json:"id"`
 	Attempt int                `json:"attempt"`
+	Leg     string             `json:"leg"`
 	State   string             `json:"state"`
 	Grade   *string            `json:"grade"`
 	Flags   []string           `json:"flags"`
@@ -337,14 +354,16 @@ func (k *call) signedPhoto(sha string) wirePhoto {
 	return wirePhoto{sha, dropoff.PhotoURLPath(k.names, sha, now), stamp(now.Add(dropoff.PhotoLife))}
 }
 
-// photos are the signed links of an attempt's photos, each once.
-func (k *call) photos(a *dropoff.Attempt) []wirePhoto {
+// photos are the signed links of the photos of a chain, each once.
+func (k *call) photos(c dropoff.Chain) []wirePhoto {
 	out := []wirePhoto{}
 	seen := map[string]bool{"": true}
-	for _, e := range a.Events {
-		if !seen[e.PhotoSHA256] {
-			seen[e.PhotoSHA256] = true
-			out = append(out, k.signedPhoto(e.PhotoSHA256))
+	for _, e := range c {
+		for _, sha := range []string{e.PhotoSHA256, e.SignatureSHA256} {
+			if !seen[sha] {
+				seen[sha] = true
+				out = append(out, k.signedPhoto(sha))
+			}
 		}
 	}
 	return out
@@ -355,24 +374,45 @@ func (k *call) listDropoffs() error {
 	if err != nil {
 		return err
 	}
-	attempts, err := k.Dropoff.Attempts(k.ctx, o.Key)
+	out, err := k.attemptsOut(o.Key)
 	if err != nil {
 		return err
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
+}
+
+// attemptsOut are the attempts at an order with their evidence.
+func (k *call) attemptsOut(order int64) ([]wireAttempt, error) {
+	attempts, err := k.Dropoff.Attempts(k.ctx, order)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]wireAttempt, len(attempts))
 	for i := range attempts {
 		a := &attempts[i]
-		out[i] = wireAttempt{ID: k.names.Name(ident.Dropoff, a.Key), Attempt: a.N, State: a.State, Grade: optional(a.Grade),
-			Flags: append([]string{}, a.Flags...), Reason: optional(a.Reason), Chain: []wireDropoffEvent{}, Photos: k.photos(a)}
-		for _, e := range a.Events {
-			w := wireDropoffEvent{ID: e.ID, Type: e.Type, OccurredAt: stamp(e.OccurredAt), RecordedAt: stamp(e.RecordedAt),
-				Photo: optional(e.PhotoSHA256), Signal: optional(e.Signal), Method: optional(e.Method), DistanceM: e.DistanceM,
-				Reason: optional(e.Reason), Note: optional(e.Note)}
-			if e.Location != nil {
-				w.Location = &wireFix{&e.Location.Lat, &e.Location.Lng, e.AccuracyM}
-			}
+		out[i] = wireAttempt{ID: k.names.Name(ident.Dropoff, a.Key), Attempt: a.N, Leg: a.Leg, State: a.State, Grade: optional(a.Grade),
+			Flags: append([]string{}, a.Flags...), Reason: optional(a.Reason), Chain: []wireDropoffEvent{}, Photos: k.photos(a.Events)}
+		by := a.Events.Superseded()
+		for j := range a.Events {
+			w := k.dropoffEventOut(&a.Events[j])
+			w.SupersededBy = optional(by[w.ID])
 			out[i].Chain = append(out[i].Chain, w)
 		}
 	}
-	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
+	return out, nil
+}
+
+// dropoffEventOut is an event as it was recorded. Who reported it is for those who answer for the network.
+func (k *call) dropoffEventOut(e *dropoff.Event) wireDropoffEvent {
+	w := wireDropoffEvent{ID: e.ID, Type: e.Type, OccurredAt: stamp(e.OccurredAt), RecordedAt: stamp(e.RecordedAt),
+		Photo: optional(e.PhotoSHA256), Signal: optional(e.Signal), Method: optional(e.Method), DistanceM: e.DistanceM,
+		Reason: optional(e.Reason), Note: optional(e.Note), Supersedes: optional(e.Supersedes), Confirmed: e.Confirmed,
+		Name: optional(e.Name), Signature: optional(e.SignatureSHA256), IDChecked: e.IDChecked, Cash: e.Cash}
+	if e.Location != nil {
+		w.Location = &wireFix{&e.Location.Lat, &e.Location.Lng, e.AccuracyM}
+	}
+	if slices.Contains(network, k.who.Role) {
+		w.Actor = optional(e.Actor)
+	}
+	return w
 }

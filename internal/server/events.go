@@ -28,8 +28,8 @@ type wireEvent struct {
 }
 
 // subjects are what the resource of an event's type is called by.
-var subjects = map[string]string{"order": ident.Order, "dropoff": ident.Order, "store": ident.Store, "campaign": ident.Campaign,
-	"prestock": ident.Prestock, "key": ident.Key, "merchant": ident.Merchant, "exception": notify.ExceptionPrefix}
+var subjects = map[string]string{"order": ident.Order, "dropoff": ident.Order, "custody": ident.Order, "store": ident.Store, "campaign": ident.Campaign,
+	"prestock": ident.Prestock, "key": ident.Key, "merchant": ident.Merchant, "exception": notify.ExceptionPrefix, "incident": ident.Incident}
 
 func (s *Server) eventOut(e event.Event) wireEvent {
 	resource, _, _ := strings.Cut(e.Type, ".")

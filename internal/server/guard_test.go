@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -225,8 +226,10 @@ func TestRemarksAreKeptApartFromTheLog(t *testing.T) {
 		w.report(key, d.contactless(w.photo(key, 3))...)
 		w.post("", link+"/rating", m{"stars": 2, "comment": "Call me: 0712 999 888"}).want(200)
 		w.post("", link+"/rating", m{"stars": 5}).want(200)
-		w.post("", link+"/dispute", m{"reason": "item_missing", "note": "Call 0712 999 888"}).want(200)
 		w.post("", link+"/messages", m{"text": "Ring 0712 999 888"}).want(201)
+		w.post("", link+"/dispute", m{"reason": "item_missing", "note": "Call 0712 999 888"}).want(200)
+		w.resolve("answered", "My number is 0712 999 888", "Call 0712 999 888")
+		w.resolve("rejected", "Ask 0712 999 888", "Call 0712 999 888")
 		for _, path := range []string{"/v1/events?limit=200", "/v1/orders/" + order + "/events"} {
 			log := string(w.get(w.admin, path).want(200).body)
 			if strings.Contains(log, "999 888") || !strings.Contains(log, "order.message_received") || !strings.Contains(log, `"reason":"item_missing","length":17`) {
@@ -234,7 +237,7 @@ func TestRemarksAreKeptApartFromTheLog(t *testing.T) {
 			}
 		}
 		said := w.get(shop, "/v1/orders/"+order+"/remarks").want(200)
-		for i, want := range []string{"rated 2 Call me: 0712 999 888", "rated 5 ", "disputed 0 Call 0712 999 888", "message_received 0 Ring 0712 999 888"} {
+		for i, want := range []string{"rated 2 Call me: 0712 999 888", "rated 5 ", "message_received 0 Ring 0712 999 888", "disputed 0 Call 0712 999 888"} {
 			at := fmt.Sprintf("data.%d.", i)
 			if got := fmt.Sprint(said.text(at+"kind"), " ", said.number(at+"stars"), " ", said.text(at+"text")); got != want {
 				t.Errorf("remark %d: %q, want %q", i, got, want)
@@ -258,14 +261,24 @@ func TestRemarksHaveAnEnd(t *testing.T) {
 		most  int
 		taken int
 	}{
-		{"/rating", m{"stars": 4}, 5, 200},
-		{"/dispute", m{"reason": "item_missing"}, 5, 200},
-		{"/messages", m{"text": "hello"}, 50, 201},
+		{"/rating", m{"stars": 4, "comment": "%d"}, 20, 200},
+		{"/dispute", m{"reason": "item_missing", "note": "%d"}, 5, 200},
+		{"/messages", m{"text": "%d"}, 50, 201},
 	} {
-		for range c.most {
-			w.post("", "/v1/tracking/"+w.token(o)+c.path, c.body).want(c.taken)
+		say := func(n int) *answer {
+			body := maps.Clone(c.body)
+			for _, name := range []string{"comment", "note", "text"} {
+				if text, ok := body[name].(string); ok {
+					body[name] = fmt.Sprintf(text, n)
+				}
+			}
+			return w.post("", "/v1/tracking/"+w.token(o)+c.path, body)
 		}
-		w.post("", "/v1/tracking/"+w.token(o)+c.path, c.body).refused(409, "too-many")
+		for n := range c.most {
+			say(n).want(c.taken)
+		}
+		say(c.most).refused(409, "too-many")
+		say(c.most - 1).want(c.taken) // a repeat is none more
 	}
 }
 
@@ -372,20 +385,25 @@ func TestANewKeysSecretIsNeverLost(t *testing.T) {
 // A client that leaves between the effect and the storing of the answer: its retry must not act again.
 func TestALostClientsRetryDoesNotActTwice(t *testing.T) {
 	story(t, func(w *world) {
-		w.store("duka", nil)
-		o := w.order(w.key("merchant", "", "Acme"), nil)
-		link := "/v1/tracking/" + w.token(o) + "/messages"
+		keys := func() (n int, err error) {
+			err = w.db.Read(context.Background()).Get(&n, `SELECT count(*) FROM api_key`)
+			return n, err
+		}
+		before, err := keys()
+		if err != nil {
+			t.Fatal(err)
+		}
 		for try := range 30 {
 			ctx, cancel := context.WithCancel(context.Background())
-			req, _ := http.NewRequestWithContext(ctx, "POST", w.url+link, strings.NewReader(`{"text":"hello"}`))
+			req, _ := http.NewRequestWithContext(ctx, "POST", w.url+"/v1/keys", strings.NewReader(`{"role":"dispatcher"}`))
 			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Authorization", "Bearer "+w.admin)
 			req.Header.Set("Idempotency-Key", fmt.Sprint(try))
-			// Leave as soon as the message is there: about when its answer is about to be stored.
+			// Leave as soon as the key is there: about when its answer is about to be stored.
 			go func() {
 				defer cancel()
 				for began := time.Now(); time.Since(began) < patience; {
-					var n int
-					if err := w.db.Read(context.Background()).Get(&n, `SELECT count(*) FROM remark`); err != nil || n > try {
+					if n, err := keys(); err != nil || n > before+try {
 						return
 					}
 				}
@@ -395,10 +413,9 @@ func TestALostClientsRetryDoesNotActTwice(t *testing.T) {
 				res.Body.Close()
 			}
 			<-ctx.Done()
-			w.send(request{method: "POST", path: link, body: m{"text": "hello"}, header: map[string]string{"Idempotency-Key": fmt.Sprint(try)}}).want(201)
-			var n int
-			if err := w.db.Read(context.Background()).Get(&n, `SELECT count(*) FROM remark`); err != nil || n != try+1 {
-				t.Fatalf("%d messages after %d, %v", n, try+1, err)
+			w.send(request{method: "POST", path: "/v1/keys", key: w.admin, body: m{"role": "dispatcher"}, header: map[string]string{"Idempotency-Key": fmt.Sprint(try)}}).want(201)
+			if n, err := keys(); err != nil || n != before+try+1 {
+				t.Fatalf("%d keys after %d, %v", n-before, try+1, err)
 			}
 		}
 	})

@@ -81,7 +81,7 @@ type client struct {
 	missed bool            // its order has to be shown once it is idle
 }
 
-// grant is a key by which streams are open.
+// grant is a key or a session by which streams are open.
 type grant struct {
 	secret  string
 	clients int // under hub.mu
@@ -455,13 +455,13 @@ func (h *hub) checkGrants() {
 	}
 }
 
-// died reports whether the key was revoked or has expired. A database that does not answer says
+// died reports whether the key or the session was revoked or has expired. A database that does not answer says
 // nothing about the key.
 func (h *hub) died(g *grant) bool {
 	if g.dead.Load() {
 		return true
 	}
-	_, err := h.s.Keys.Authenticate(h.ctx, g.secret)
+	err := h.s.Keys.Stands(h.ctx, g.secret)
 	if fault.KindOf(err) == fault.Unauthorized {
 		g.dead.Store(true)
 	}

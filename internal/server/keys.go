@@ -65,18 +65,8 @@ func (k *call) createKey() error {
 		wireKey
 		Key *string `json:"key"`
 	}
-	if r := k.repeat; r != nil {
-		// What is stored for a repeat must not hold the secret.
-		if err := k.reply(http.StatusCreated, created{k.wireKey(info), nil}); err != nil {
-			return err
-		}
-		// The key is made: whatever becomes of the repeat, its secret is shown now or never.
-		if err := k.keep(r); err != nil {
-			k.log().Warn("the answer is not kept for repeats", "error", err)
-		}
-		r.stored = true
-	}
-	return k.reply(http.StatusCreated, created{k.wireKey(info), &secret})
+	// What is stored for a repeat must not hold the secret.
+	return k.replyOnce(http.StatusCreated, created{k.wireKey(info), nil}, created{k.wireKey(info), &secret})
 }
 
 func (k *call) listKeys() error {
@@ -108,14 +98,4 @@ func (k *call) revokeKey() error {
 		return err
 	}
 	return k.reply(http.StatusOK, k.wireKey(info))
-}
-
-func (k *call) me() error {
-	info, err := k.Keys.Get(k.ctx, k.who.Key)
-	if err != nil {
-		return err
-	}
-	w := k.wireKey(info)
-	return k.reply(http.StatusOK, map[string]any{"role": w.Role, "key_id": w.ID, "name": w.Name, "store_id": w.StoreID,
-		"merchant": w.Merchant, "live_mode": w.LiveMode, "expires_at": w.ExpiresAt})
 }

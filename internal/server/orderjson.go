@@ -98,11 +98,35 @@ func (in *dropoffIn) read(r *plainjson.Reader) *dropoffIn {
 			in.Mode = r.String()
 		case "pin_required":
 			in.PINRequired = r.Bool()
+		case "signature_required":
+			in.Signature = r.Bool()
+		case "id_required":
+			in.ID = r.Bool()
+		case "cash_on_delivery":
+			in.Cash = in.Cash.read(r)
 		default:
 			r.GiveUp()
 		}
 	}
 	return in
+}
+
+func (c *cashIn) read(r *plainjson.Reader) *cashIn {
+	if c == nil {
+		c = &cashIn{}
+	}
+	for name := r.Object(); name != ""; name = r.Next() {
+		switch name {
+		case "amount":
+			n := int64(r.Int())
+			c.Amount = &n
+		case "currency":
+			c.Currency = r.String()
+		default:
+			r.GiveUp()
+		}
+	}
+	return c
 }
 
 func (l *locationIn) read(r *plainjson.Reader) *locationIn {
@@ -215,6 +239,10 @@ func (w *wireOrder) appendTo(b []byte) []byte {
 	j.String("minimum_evidence_grade", w.MinimumGrade)
 	j.Optional("evidence_grade", w.Grade)
 	j.Int("attempts", int64(w.Attempts))
+	j.Bool("code_locked", w.CodeLocked)
+	w.Custody.json(&j)
+	w.NextStep.json(&j)
+	j.Optional("dispute", w.Dispute)
 	j.Array("tags")
 	for _, t := range w.Tags {
 		j.Element(t)
@@ -224,6 +252,7 @@ func (w *wireOrder) appendTo(b []byte) []byte {
 	w.CreatedAt.json(&j, "created_at")
 	w.UpdatedAt.json(&j, "updated_at")
 	w.DeliveredAt.json(&j, "delivered_at")
+	w.ErasedAt.json(&j, "erased_at")
 	j.EndObject()
 	return j.Buf
 }
@@ -245,6 +274,13 @@ func (d *wireDropoff) json(j *plainjson.Writer) {
 	j.Optional("instructions", d.Instructions)
 	j.String("mode", d.Mode)
 	j.Bool("pin_required", d.PINRequired)
+	j.Bool("signature_required", d.Signature)
+	j.Bool("id_required", d.ID)
+	if d.Cash == nil {
+		j.Null("cash_on_delivery")
+	} else {
+		d.Cash.Write(j, "cash_on_delivery")
+	}
 	j.EndObject()
 }
 

@@ -26,7 +26,9 @@ func FuzzOrderJSONIsReadAsStrictly(f *testing.F) {
 		`{"recipient":{"name":"a"},"recipient":{"phone":"b"}}`, `{"radius_m":1e3}`, `{"radius_m":01}`, `{"radius_m":-0}`, `{"radius_m":99999999999999999999}`,
 		`{"dropoff":{"location":{"lat":1e400}}}`, `{"dropoff":{"location":{"lat":1.}}}`, `{"External_ID":"x"}`, `{"external_id":"\u0041"}`, `{"external_id":"a` + "\x01" + `"}`,
 		`{"external_id":1}`, `{"tags":["a",]}`, `{"tags":["a"}`, `{"":1}`, `{"x":1}`, `{"external_id":"a"}{}`, `{"window":{"earliest":"a","latest":null}}`,
-		`{"dropoff":{"pin_required":truefalse}}`, `[]`, `"x"`, `{"external_id"`, "{\"external_id\":\"\xff\"}", `{"items":[{"sku":"a"}{}]}`, `{,}`, `{"tags":[]`, `{"radius_m":-}`} {
+		`{"dropoff":{"pin_required":truefalse}}`, `[]`, `"x"`, `{"external_id"`, `{"dropoff":{"cash_on_delivery":{"amount":5,"currency":"KES"},"id_required":true,"signature_required":false}}`,
+		`{"dropoff":{"cash_on_delivery":{"amount":5},"cash_on_delivery":{"currency":"KES"}}}`, `{"dropoff":{"cash_on_delivery":{"amount":5.5}}}`,
+		`{"dropoff":{"cash_on_delivery":null}}`, `{"dropoff":{"cash_on_delivery":5}}`, `{"dropoff":{"cash_on_delivery":{"amount":99999999999999999999}}}`, "{\"external_id\":\"\xff\"}", `{"items":[{"sku":"a"}{}]}`, `{,}`, `{"tags":[]`, `{"radius_m":-}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -80,9 +82,18 @@ func TestOrderJSONIsWrittenAsEncodingJSONDoes(t *testing.T) {
 			Recipient: wireRecipient{str("name"), str("phone"), maybe.Draw(t, "locale")},
 			Dropoff: wireDropoff{place.Draw(t, "door"), rapid.Ptr(rapid.Custom(func(t *rapid.T) wireAddress {
 				return wireAddress{text.Draw(t, "1"), text.Draw(t, "2"), text.Draw(t, "3"), text.Draw(t, "4"), text.Draw(t, "5")}
-			}), true).Draw(t, "address"), maybe.Draw(t, "note"), str("mode"), rapid.Bool().Draw(t, "pin")},
+			}), true).Draw(t, "address"), maybe.Draw(t, "note"), str("mode"), rapid.Bool().Draw(t, "pin"),
+				rapid.Bool().Draw(t, "signature"), rapid.Bool().Draw(t, "id"), rapid.Ptr(rapid.Custom(func(t *rapid.T) order.Money {
+					return order.Money{Amount: rapid.Int64().Draw(t, "amount"), Currency: text.Draw(t, "currency")}
+				}), true).Draw(t, "cash")},
 			Window: rapid.Ptr(span, true).Draw(t, "window"), RadiusM: rapid.Ptr(rapid.Int(), true).Draw(t, "radius"), Undeliver: str("undeliver"),
-			MinimumGrade: str("grade"), Grade: maybe.Draw(t, "got"), Attempts: rapid.Int().Draw(t, "attempts"),
+			MinimumGrade: str("grade"), Grade: maybe.Draw(t, "got"), Attempts: rapid.Int().Draw(t, "attempts"), CodeLocked: rapid.Bool().Draw(t, "locked"), Dispute: maybe.Draw(t, "dispute"),
+			Custody: rapid.Ptr(rapid.Custom(func(t *rapid.T) wireCustody {
+				return wireCustody{order.Holder(text.Draw(t, "holder")), maybe.Draw(t, "store"), when.Draw(t, "since"), maybe.Draw(t, "to"), rapid.Ptr(when, true).Draw(t, "until")}
+			}), true).Draw(t, "custody"),
+			NextStep: rapid.Ptr(rapid.Custom(func(t *rapid.T) wireStep {
+				return wireStep{text.Draw(t, "do"), text.Draw(t, "who"), maybe.Draw(t, "store"), maybe.Draw(t, "to"), rapid.Ptr(when, true).Draw(t, "by"), rapid.Bool().Draw(t, "late")}
+			}), true).Draw(t, "step"),
 			Tags: rapid.SliceOfN(text, 0, 3).Draw(t, "tags"), Version: rapid.Int64().Draw(t, "version"),
 			CreatedAt: when.Draw(t, "created"), UpdatedAt: when.Draw(t, "updated"), DeliveredAt: rapid.Ptr(when, true).Draw(t, "delivered")}
 	})
@@ -107,7 +118,7 @@ func BenchmarkOrderJSON(b *testing.B) {
 		Store: &wireOrderStore{"str_0g3qkz5v9m2n4p6r8t0w2y4a", "Corner shop", wireLocation{-1.29, 36.82}}, DistanceM: &m,
 		Assignment: &wireOrderAssignment{ID: "asg_0g3qkz5v9m2n4p6r8t0w2y4a", Status: "accepted"}, Promise: &wirePeriod{now, now},
 		TrackingURL: "http://127.0.0.1:8080/t/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", Items: []order.Item{{SKU: "SKU-7", Quantity: 2}}, Parcels: []order.Parcel{},
-		Recipient: wireRecipient{"Amina O.", "+254712345678", nil}, Dropoff: wireDropoff{wireLocation{-1.2921, 36.8219}, &wireAddress{Line1: "Moi Ave 12"}, &one, "leave_at_door", false},
+		Recipient: wireRecipient{"Amina O.", "+254712345678", nil}, Dropoff: wireDropoff{wireLocation{-1.2921, 36.8219}, &wireAddress{Line1: "Moi Ave 12"}, &one, "leave_at_door", false, false, false, nil},
 		Undeliver: "redeliver", MinimumGrade: "C", Tags: []string{}, CreatedAt: now, UpdatedAt: now}
 	for name, f := range map[string]func(){
 		"in by hand":        func() { _ = orderJSON(data, &orderIn{}) },

@@ -42,6 +42,26 @@ type dropoffIn struct {
 	Instructions string      `json:"instructions"`
 	Mode         string      `json:"mode"`
 	PINRequired  bool        `json:"pin_required"`
+	Signature    bool        `json:"signature_required"`
+	ID           bool        `json:"id_required"`
+	Cash         *cashIn     `json:"cash_on_delivery"`
+}
+
+// cashIn tells a missing amount from zero.
+type cashIn struct {
+	Amount   *int64 `json:"amount"`
+	Currency string `json:"currency"`
+}
+
+func (c *cashIn) money(f *fault.Fields, pointer string) *order.Money {
+	switch {
+	case c == nil:
+		return nil
+	case c.Amount == nil:
+		f.Add(pointer+"/amount", "required", "say how many minor units, like {\"amount\": 25000, \"currency\": \"KES\"}")
+		return nil
+	}
+	return &order.Money{Amount: *c.Amount, Currency: c.Currency}
 }
 
 // draft is what the order package judges; what cannot even be carried over is said here.
@@ -55,6 +75,8 @@ func (in *orderIn) draft(quote bool) (order.Draft, error) {
 		d.Dropoff = in.Dropoff.Location.point(&f, "/dropoff/location")
 		d.Address = order.Address(in.Dropoff.Address)
 		d.Instructions, d.Mode, d.PINRequired = in.Dropoff.Instructions, in.Dropoff.Mode, in.Dropoff.PINRequired
+		d.SignatureRequired, d.IDRequired = in.Dropoff.Signature, in.Dropoff.ID
+		d.Cash = in.Dropoff.Cash.money(&f, "/dropoff/cash_on_delivery")
 	}
 	switch {
 	case in.Recipient != nil && quote:
@@ -110,11 +132,16 @@ type wireOrder struct {
 	MinimumGrade string               `json:"minimum_evidence_grade"`
 	Grade        *string              `json:"evidence_grade"`
 	Attempts     int                  `json:"attempts"`
+	CodeLocked   bool                 `json:"code_locked"`
+	Custody      *wireCustody         `json:"custody"`
+	NextStep     *wireStep            `json:"next_step"`
+	Dispute      *string              `json:"dispute"`
 	Tags         []string             `json:"tags"`
 	Version      int64                `json:"version"`
 	CreatedAt    stamp                `json:"created_at"`
 	UpdatedAt    stamp                `json:"updated_at"`
 	DeliveredAt  *stamp               `json:"delivered_at"`
+	ErasedAt     *stamp               `json:"erased_at"`
 }
 
 type wireOrderStore struct {
@@ -141,6 +168,9 @@ type wireDropoff struct {
 	Instructions *string      `json:"instructions"`
 	Mode         string       `json:"mode"`
 	PINRequired  bool         `json:"pin_required"`
+	Signature    bool         `json:"signature_required"`
+	ID           bool         `json:"id_required"`
+	Cash         *order.Money `json:"cash_on_delivery"`
 }
 
 func (k *call) storeOut(s *partner.Store) *wireOrderStore {
@@ -155,6 +185,7 @@ func (k *call) orderOut(p match.Placed) (wireOrder, error) {
 	w, err := k.wholeOrder(p)
 	if err == nil && k.who.Role == auth.RoleStore {
 		forStore(&w, &p.Order, p.Assignment)
+		k.hideOthers(&w)
 	}
 	return w, err
 }
@@ -176,12 +207,13 @@ func forStore(w *wireOrder, o *order.Order, a *order.Assignment) {
 	if a != nil && a.Key == o.Assignment && a.Status == order.Offered {
 		return
 	}
-	w.ExternalID, w.Tags = nil, []string{}
+	w.ExternalID, w.Tags, w.Dropoff.Cash, w.CodeLocked = nil, []string{}, nil, false
 	if a == nil || a.Key == o.Assignment {
 		return // it ended with this store: its status is no news of anybody else
 	}
 	w.Status, w.Reason, w.CancelReason, w.CancelledBy = lastSeen(a.Status), nil, nil, nil
-	w.Attempts, w.Grade, w.DeliveredAt = 0, nil, nil
+	w.Custody, w.NextStep = nil, nil
+	w.Attempts, w.Grade, w.DeliveredAt, w.Dispute = 0, nil, nil, nil
 	w.UpdatedAt = stamp(a.OfferedAt)
 	if a.AnsweredAt != nil {
 		w.UpdatedAt = stamp(*a.AnsweredAt)
@@ -197,6 +229,15 @@ func lastSeen(s order.AssignmentStatus) order.Status {
 	return order.Confirmed
 }
 
+// deliveredAt is when the customer got the parcel of a delivered order, by the phone that was there: an
+// order ends when we hear of it, which may be hours later.
+func deliveredAt(o *order.Order) *time.Time {
+	if o.Holder == order.HeldByCustomer && !o.HeldSince.IsZero() {
+		return &o.HeldSince
+	}
+	return o.EndedAt
+}
+
 func (k *call) wholeOrder(p match.Placed) (wireOrder, error) {
 	o := &p.Order
 	merchant, err := k.Keys.MerchantName(k.ctx, o.Merchant)
@@ -209,9 +250,13 @@ func (k *call) wholeOrder(p match.Placed) (wireOrder, error) {
 		Items: o.Details.Items, Parcels: o.Details.Parcels,
 		Recipient: wireRecipient{o.Recipient.Name, o.Recipient.Phone, optional(o.Recipient.Locale)},
 		Dropoff: wireDropoff{wireLocation{o.Dropoff.Lat, o.Dropoff.Lng}, addressOut(wireAddress(o.Details.Address)),
-			optional(o.Details.Instructions), o.Mode, o.Details.PINRequired},
+			optional(o.Details.Instructions), o.Mode, o.Details.PINRequired, o.Details.SignatureRequired, o.Details.IDRequired, o.Details.Cash},
 		Window: period(o.Window), Undeliver: o.Undeliver, MinimumGrade: o.MinimumGrade, Grade: optional(o.Grade),
-		Attempts: o.Attempts, Tags: o.Details.Tags, Version: o.Version, CreatedAt: stamp(o.CreatedAt), UpdatedAt: stamp(o.UpdatedAt)}
+		Attempts: o.Attempts, CodeLocked: o.CodeLocked(), Dispute: optional(o.Dispute), Tags: o.Details.Tags, Version: o.Version, CreatedAt: stamp(o.CreatedAt), UpdatedAt: stamp(o.UpdatedAt)}
+	w.Custody = k.custodyOut(o)
+	if w.NextStep, err = k.stepOf(o); err != nil {
+		return w, err
+	}
 	if w.Items == nil {
 		w.Items = []order.Item{}
 	}
@@ -228,7 +273,10 @@ func (k *call) wholeOrder(p match.Placed) (wireOrder, error) {
 		w.RadiusM = &o.RadiusM
 	}
 	if o.Status == order.Delivered {
-		w.DeliveredAt = stampOf(o.EndedAt)
+		w.DeliveredAt = stampOf(deliveredAt(o))
+	}
+	if w.ErasedAt = stampOf(o.ErasedAt); o.ErasedAt != nil {
+		w.TrackingURL = "" // it opens nothing any more
 	}
 	if a := p.Assignment; a != nil {
 		w.Assignment = &wireOrderAssignment{ID: k.names.Name(ident.Assignment, a.Key), Status: a.Status}
@@ -362,7 +410,13 @@ func (k *call) quote() error {
 	if err != nil {
 		return err
 	}
-	q, err := k.Match.Quote(k.ctx, d)
+	merchant := k.who.Merchant
+	if k.who.Role == auth.RoleAdmin {
+		if merchant, err = k.merchant(); err != nil {
+			return err
+		}
+	}
+	q, err := k.Match.Quote(k.ctx, merchant, d)
 	if err != nil {
 		return err
 	}
@@ -484,6 +538,11 @@ func (k *call) listOrders() error {
 	if f.CreatedAfter, err = k.instant("created_after"); err != nil {
 		return err
 	}
+	if over := k.query("overdue"); over == "true" {
+		f.OverdueAt = k.DB.Now()
+	} else if over != "" && over != "false" {
+		return fault.InvalidField("overdue", "unknown-value", "one of true, false")
+	}
 	if f.Cursor, f.Limit, err = k.page(); err != nil {
 		return err
 	}
@@ -600,6 +659,8 @@ func (k *call) orderStory() error {
 	for i, e := range story {
 		if k.who.Role == auth.RoleStore && e.Store != k.who.Store {
 			e = elsewhere(e)
+		} else if k.who.Role == auth.RoleStore {
+			e = k.atOthers(e)
 		}
 		out[i] = k.eventOut(e)
 	}
@@ -656,6 +717,7 @@ func (k *call) assignmentOut(p match.Placed, a *order.Assignment) (wireAssignmen
 	}
 	if k.who.Role == auth.RoleStore {
 		forStore(&o, &mine.Order, a)
+		k.hideOthers(&o)
 	}
 	w := wireAssignment{ID: k.names.Name(ident.Assignment, a.Key), OrderID: o.ID, StoreID: k.names.Name(ident.Store, a.Store),
 		Status: a.Status, Reason: optional(a.Reason), Rank: a.Rank, Score: a.ScoreM, DistanceM: &a.ScoreM, OfferedAt: stamp(a.OfferedAt),

@@ -415,8 +415,10 @@ func (k *call) importDemand() error {
 type wireTask struct {
 	ID            string          `json:"id"`
 	CampaignID    string          `json:"campaign_id"`
+	CampaignName  string          `json:"campaign_name"`
 	StoreID       string          `json:"store_id"`
 	SKU           string          `json:"sku"`
+	UnitFee       *money          `json:"unit_fee"`
 	Asked         int             `json:"asked_quantity"`
 	Committed     int             `json:"committed_quantity"`
 	Reallocated   int             `json:"reallocated_quantity"`
@@ -440,9 +442,9 @@ type wirePrompt struct {
 	State   string `json:"state"`
 }
 
-func (k *call) taskOut(t *prestock.Task, prompts []wirePrompt, locale string) wireTask {
+func (k *call) taskOut(t *prestock.Task, of prestock.Deal, prompts []wirePrompt, locale string) wireTask {
 	w := wireTask{ID: k.names.Name(ident.Prestock, t.Key), CampaignID: k.names.Name(ident.Campaign, t.Campaign), StoreID: k.names.Name(ident.Store, t.Store),
-		SKU: t.SKU, Asked: t.Asked, Committed: t.Committed, Reallocated: t.Reallocated, Unallocated: t.Asked - t.Committed - t.Reallocated,
+		CampaignName: of.Campaign, UnitFee: (*money)(of.UnitFee), SKU: t.SKU, Asked: t.Asked, Committed: t.Committed, Reallocated: t.Reallocated, Unallocated: t.Asked - t.Committed - t.Reallocated,
 		Counted: t.Counted, Status: t.Status, DeclineReason: optional(t.DeclineReason), ReasonText: t.Reason(locale), AckDeadline: stamp(t.AckDeadline),
 		StockDeadline: stamp(t.StockDeadline), HoldUntil: stamp(t.HoldUntil), Prompts: prompts, Version: t.Version}
 	return w
@@ -465,12 +467,16 @@ func (k *call) replyTask(t prestock.Task, err error) error {
 	if err != nil {
 		return err
 	}
+	deals, err := k.Prestock.Deals(k.ctx, t)
+	if err != nil {
+		return err
+	}
 	locale, err := k.locale()
 	if err != nil {
 		return err
 	}
 	k.etag(t.Version)
-	return k.reply(http.StatusOK, k.taskOut(&t, prompts[t.Key], locale))
+	return k.reply(http.StatusOK, k.taskOut(&t, deals[t.Key], prompts[t.Key], locale))
 }
 
 // theTask is the task of the path, if this caller may see it.
@@ -523,6 +529,10 @@ func (k *call) listTasks() error {
 	if err != nil {
 		return err
 	}
+	deals, err := k.Prestock.Deals(k.ctx, tasks...)
+	if err != nil {
+		return err
+	}
 	locale, err := k.locale()
 	if err != nil {
 		return err
@@ -530,7 +540,7 @@ func (k *call) listTasks() error {
 	out := make([]wireTask, len(tasks))
 	var last int64
 	for i := range tasks {
-		out[i], last = k.taskOut(&tasks[i], prompts[tasks[i].Key], locale), tasks[i].Key
+		out[i], last = k.taskOut(&tasks[i], deals[tasks[i].Key], prompts[tasks[i].Key], locale), tasks[i].Key
 	}
 	return k.reply(http.StatusOK, newList(k.names, out, more, last))
 }

@@ -111,7 +111,8 @@ func TestGoodsAreOnTheShelvesBeforeThePeak(t *testing.T) {
 		}
 		task := w.task(keys[0], "prompted")
 		if len(task.at("prompts").([]any)) != 1 || task.number("prompts.0.lead_s") != 259200 || task.text("reason_text") == "" || task.text("ack_deadline") <= "2026-11-24T09:00:00.000Z" ||
-			task.text("stock_deadline") >= "2026-11-27T09:00:00.000Z" || task.text("hold_until") != "2026-11-28T09:00:00.000Z" {
+			task.text("stock_deadline") >= "2026-11-27T09:00:00.000Z" || task.text("hold_until") != "2026-11-28T09:00:00.000Z" ||
+			task.text("campaign_name") != c.text("name") || task.at("unit_fee") != nil {
 			t.Errorf("prompted: %s", task.body)
 		}
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"doorstep/internal/fault"
 
@@ -37,7 +38,7 @@ type problem struct {
 	Code         string         `json:"code"`
 	RequestID    string         `json:"request_id"`
 	Errors       []problemField `json:"errors,omitempty"`
-	Allowed      []string       `json:"allowed,omitempty"`
+	Allowed      []string       `json:"allowed,omitzero"` // empty of what is final
 	OpenQuantity *int           `json:"open_quantity,omitempty"`
 }
 
@@ -77,8 +78,8 @@ func (k *call) asProblem(err error) problem {
 
 func (k *call) problem(err error) error {
 	p := k.asProblem(err)
-	if f := fault.As(err); f != nil && f.RetryAfter > 0 {
-		k.header.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+999_999_999)/1_000_000_000)))
+	if f := fault.As(err); f != nil {
+		k.retryAfter(f.RetryAfter)
 	}
 	body, jerr := json.Marshal(p)
 	if jerr != nil {
@@ -93,6 +94,13 @@ func (k *call) problem(err error) error {
 	w.WriteHeader(p.Status)
 	_, werr := w.Write(body)
 	return werr
+}
+
+// retryAfter says, in whole seconds, when to come back.
+func (k *call) retryAfter(d time.Duration) {
+	if d > 0 {
+		k.header.Set("Retry-After", strconv.Itoa(int((d+time.Second-1)/time.Second)))
+	}
 }
 
 // unrouted answers what no route took: a wrong path or method.

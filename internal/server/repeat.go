@@ -233,6 +233,9 @@ func PurgeRepeats(ctx context.Context, d *db.DB) error {
 	for {
 		n := int64(0)
 		err := d.InTx(ctx, func(tx *db.Tx) (err error) {
+			if err := tx.Overwrite(); err != nil { // answers name recipients
+				return err
+			}
 			n, err = tx.Exec(`DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE key < ? ORDER BY key LIMIT 2000)`, before)
 			return err
 		})

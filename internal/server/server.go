@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"doorstep/internal/auth"
+	"doorstep/internal/care"
 	"doorstep/internal/db"
 	"doorstep/internal/dropoff"
 	"doorstep/internal/event"
@@ -25,6 +26,7 @@ import (
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
 	"doorstep/internal/prestock"
+	"doorstep/internal/privacy"
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/semaphore"
@@ -38,7 +40,9 @@ type Parts struct {
 	Orders   *order.Book
 	Match    *match.Book
 	Dropoff  *dropoff.Book
+	Care     *care.Book
 	Prestock *prestock.Book
+	Privacy  *privacy.Book
 	Notify   *notify.Book // nil: stores are told nothing, and find their tasks in the list
 	Events   *event.Log
 	Jobs     *job.Runner
@@ -53,6 +57,7 @@ type Options struct {
 	// TrustedProxies says that X-Forwarded-For and -Proto come from our own proxy. Off by
 	// default: a client could claim any address.
 	TrustedProxies bool
+	HSTS           bool // this host answers with HTTPS for good: browsers shall not try anything else
 	// Demo are links the home page shows.
 	Demo func(context.Context) []DemoLink
 }
@@ -73,6 +78,8 @@ type Server struct {
 	hub     *hub
 	clients limiter
 	links   limiter
+	guesses guesses
+	origins *http.CrossOriginProtection
 	bodies  budget
 	lines   *semaphore.Weighted // of all batches that are being worked on
 	house   atomic.Int64        // the merchant of orders that administrators enter, once known
@@ -83,6 +90,7 @@ func New(p Parts, o Options) *Server {
 	o.MaxStreams = placesHere(o.MaxStreams, p.Log)
 	s := &Server{Parts: p, o: o, names: p.DB.Names(), echo: echo.New(),
 		clients: limiter{perSecond: requestsPerSecond, burst: burst}, links: limiter{perSecond: linkRequestsPerSecond, burst: linkBurst}}
+	s.origins = newOrigins(o.PublicURL)
 	s.lines = semaphore.NewWeighted(linesAtOnce)
 	s.repeats.waiting = map[repeatKey]chan struct{}{}
 	s.hub = newHub(s)

@@ -1,22 +1,21 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"strconv"
+	"slices"
 	"time"
 
 	"doorstep/geo"
+	"doorstep/internal/care"
 	"doorstep/internal/dropoff"
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
 	"doorstep/internal/match"
 	"doorstep/internal/order"
-	"doorstep/internal/web"
 )
 
 // neighbourhoodRes is how coarsely the customer's page names places: no link, once leaked, points
@@ -26,7 +25,10 @@ const neighbourhoodRes = 8
 // tracked is what a link opens.
 type tracked struct {
 	match.Placed
-	attempts []dropoff.Attempt
+	attempts  []dropoff.Attempt
+	incidents []care.Incident // oldest first, as the remarks
+	remarks   []order.Remark
+	policy    order.Policy
 }
 
 // last is the newest attempt, or nil.
@@ -59,21 +61,34 @@ func (k *call) track(o order.Order) (t tracked, err error) {
 		return t, err
 	}
 	if o.Attempts > 0 {
-		t.attempts, err = k.Dropoff.Attempts(k.ctx, o.Key)
+		if t.attempts, err = k.Dropoff.Attempts(k.ctx, o.Key); err != nil {
+			return t, err
+		}
 	}
+	if t.incidents, err = k.Care.OfOrder(k.ctx, o.Key); err != nil {
+		return t, err
+	}
+	if t.remarks, err = k.Orders.Remarks(k.ctx, o.Key); err != nil {
+		return t, err
+	}
+	t.policy, err = order.PolicyOf(k.DB.Read(k.ctx), &o)
 	return t, err
 }
 
-// runnerAt is where the parcel was last seen, only while a runner has it.
+// runnerAt is where the parcel was last seen, only while a runner brings it to the door: not on the way
+// back to the sender, not from store to store, and not while a store keeps it.
 func (t *tracked) runnerAt() (geo.Point, time.Time, bool) {
 	switch t.Order.Status {
 	case order.PickedUp, order.EnrouteDropoff, order.ArrivedDropoff:
 	default:
 		return geo.Point{}, time.Time{}, false
 	}
+	if o := &t.Order; o.Holder == order.HeldByStore || o.Holder == order.Lost || o.TransferTo != 0 {
+		return geo.Point{}, time.Time{}, false
+	}
 	if a := t.last(); a != nil && a.EndedAt == nil {
-		for i := len(a.Events) - 1; i >= 0; i-- {
-			if e := a.Events[i]; e.Location != nil {
+		for _, e := range slices.Backward(a.Events.Effective()) {
+			if e.Location != nil {
 				return *e.Location, e.RecordedAt, true
 			}
 		}
@@ -84,34 +99,59 @@ func (t *tracked) runnerAt() (geo.Point, time.Time, bool) {
 	return t.Store.Location, t.Order.UpdatedAt, true
 }
 
-// actions are what the customer may do now.
+// What a customer may be offered, as the last part of the path that does it.
+const (
+	toInstruct = "instructions"
+	toExtend   = "extend-hold"
+	toRetrieve = "retrieved"
+	toDispute  = "dispute"
+	toWithdraw = "withdraw-dispute"
+	toRate     = "rating"
+	toWrite    = "messages"
+)
+
+// actions are what the customer is offered now. Who has disputed is asked to write, not to dispute again.
 func (t *tracked) actions(now time.Time) []string {
-	s := t.Order.Status
+	o := &t.Order
+	offered := []struct {
+		action string
+		now    bool
+	}{
+		{toInstruct, !o.Status.Terminal() && !o.Status.InCustody()},
+		{toExtend, t.kept() && o.HoldUntil != nil && o.HoldExtensions < t.policy.HoldExtensions},
+		{toRetrieve, t.canRetrieve()},
+		{toDispute, o.Dispute != care.Open && care.MayDispute(o, t.incidents, now) == nil},
+		{toWithdraw, o.Dispute == care.Open},
+		{toRate, care.MayRate(o, now) == nil},
+		{toWrite, true},
+	}
 	out := []string{}
-	if !s.Terminal() && !s.InCustody() {
-		out = append(out, "instructions")
+	for _, x := range offered {
+		if x.now {
+			out = append(out, x.action)
+		}
 	}
-	if t.canRetrieve() {
-		out = append(out, "retrieved")
-	}
-	if disputable(&t.Order, now) {
-		out = append(out, "dispute")
-	}
-	if arrived(&t.Order) {
-		out = append(out, "rating")
-	}
-	return append(out, "messages")
+	return out
 }
 
+// kept reports whether a store's counter has the parcel for the customer: also after the hold, as long as
+// it has not left.
+func (t *tracked) kept() bool {
+	o := &t.Order
+	return o.Status == order.ReceivedAtStore || o.Status == order.EnrouteReturn && o.Reason == "hold_expired" && o.AtStore(o.Store)
+}
+
+// canRetrieve reports whether "I have it" would tell anything new. Whoever said that it is not there takes
+// that back instead, unless it was agreed to.
 func (t *tracked) canRetrieve() bool {
 	if t.Order.Status == order.Delivered {
-		return t.Order.Grade != "A"
+		return t.Order.Grade != "A" && t.Order.Dispute != care.Open && t.Order.Dispute != care.Upheld
 	}
 	a := t.last()
 	if t.Order.Status != order.ArrivedDropoff || a == nil {
 		return false
 	}
-	for _, e := range a.Events {
+	for _, e := range a.Events.Effective() {
 		if e.Type == dropoff.Placed || e.Type == dropoff.HandedOver {
 			return true
 		}
@@ -119,22 +159,69 @@ func (t *tracked) canRetrieve() bool {
 	return false
 }
 
-// evidence is the attempt that delivered, with its time on the runner's clock.
-func (t *tracked) evidence() (*dropoff.Attempt, time.Time) {
-	if t.Order.Status != order.Delivered {
-		return nil, time.Time{}
-	}
-	a := t.last()
-	if a == nil {
-		return nil, time.Time{}
-	}
-	at := a.StartedAt
-	for _, e := range a.Events {
-		if e.Type == dropoff.Completed {
-			at = e.OccurredAt
+// dispute is the newest dispute that still says something, or nil.
+func (t *tracked) dispute() *care.Incident {
+	for i := len(t.incidents) - 1; i >= 0; i-- {
+		if d := &t.incidents[i]; d.Kind == care.Dispute {
+			if d.Status == care.Withdrawn {
+				return nil
+			}
+			return d
 		}
 	}
-	return a, at
+	return nil
+}
+
+// rating is the newest, which counts, or nil.
+func (t *tracked) rating() *order.Remark {
+	for i := len(t.remarks) - 1; i >= 0; i-- {
+		if t.remarks[i].Kind == order.Rated {
+			return &t.remarks[i]
+		}
+	}
+	return nil
+}
+
+// said is one turn of the talk between the customer and the people who handle the order.
+type said struct {
+	customer bool
+	text     string
+	at       time.Time
+}
+
+// talk is what the customer wrote and what was answered, oldest first.
+func (t *tracked) talk() []said {
+	var out []said
+	for _, r := range t.remarks {
+		if r.Kind == order.MessageReceived {
+			out = append(out, said{true, r.Text, r.CreatedAt})
+		}
+	}
+	for _, i := range t.incidents {
+		if i.Kind == care.Message && i.Answer != "" {
+			out = append(out, said{false, i.Answer, *i.ResolvedAt})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b said) int { return a.at.Compare(b.at) })
+	return out
+}
+
+// evidence is the attempt that delivered, with its time on the runner's clock and the name of who took
+// the parcel, if somebody did.
+func (t *tracked) evidence() (a *dropoff.Attempt, at time.Time, takenBy string) {
+	if a = t.last(); t.Order.Status != order.Delivered || a == nil {
+		return nil, at, ""
+	}
+	at = a.StartedAt
+	for _, e := range a.Events.Effective() {
+		switch e.Type {
+		case dropoff.Completed:
+			at = e.OccurredAt
+		case dropoff.HandedOver:
+			takenBy = e.Name
+		}
+	}
+	return a, at, takenBy
 }
 
 type wireTracking struct {
@@ -150,6 +237,13 @@ type wireTracking struct {
 	Evidence     *wireEvidence `json:"evidence"`
 	PIN          *string       `json:"pin"`
 	Code         *string       `json:"collection_code"`
+	HoldUntil    *stamp        `json:"hold_until"`
+	Modes        []string      `json:"modes"`
+	Dispute      *wireDispute  `json:"dispute"`
+	DisputeUntil *stamp        `json:"dispute_until"`
+	Rating       *wireRating   `json:"rating"`
+	RatingUntil  *stamp        `json:"rating_until"`
+	Messages     []wireSaid    `json:"messages"`
 	Actions      []string      `json:"actions"`
 	UpdatedAt    stamp         `json:"updated_at"`
 	ExpiresAt    stamp         `json:"expires_at"`
@@ -163,7 +257,61 @@ type wireRunner struct {
 type wireEvidence struct {
 	Grade       string      `json:"grade"`
 	DeliveredAt stamp       `json:"delivered_at"`
+	TakenBy     *string     `json:"taken_by"`
 	Photos      []wirePhoto `json:"photos"`
+}
+
+type wireDispute struct {
+	Status     string  `json:"status"`
+	Reason     string  `json:"reason"`
+	OpenedAt   stamp   `json:"opened_at"`
+	ResolvedAt *stamp  `json:"resolved_at"`
+	Answer     *string `json:"answer"`
+}
+
+type wireRating struct {
+	Stars      *int    `json:"stars"`
+	StoreStars *int    `json:"store_stars"`
+	Comment    *string `json:"comment"`
+	RatedAt    stamp   `json:"rated_at"`
+}
+
+type wireSaid struct {
+	From string `json:"from"`
+	Text string `json:"text"`
+	At   stamp  `json:"at"`
+}
+
+func starsOut(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// sayOut puts into w what was said about the delivery, and what still may be.
+func (t *tracked) sayOut(w *wireTracking, now time.Time) {
+	o := &t.Order
+	if d := t.dispute(); d != nil {
+		w.Dispute = &wireDispute{d.Status, d.Reason, stamp(d.OpenedAt), stampOf(d.ResolvedAt), optional(d.Answer)}
+	}
+	if until, ok := care.DisputeUntil(o, t.incidents); ok && !now.After(until) {
+		w.DisputeUntil = stampOf(&until)
+	}
+	if r := t.rating(); r != nil {
+		w.Rating = &wireRating{starsOut(r.Stars), starsOut(r.StoreStars), optional(r.Text), stamp(r.CreatedAt)}
+	}
+	if until := care.RatingUntil(o); !until.IsZero() && !now.After(until) {
+		w.RatingUntil = stampOf(&until)
+	}
+	w.Messages = []wireSaid{}
+	for _, m := range t.talk() {
+		from := "support"
+		if m.customer {
+			from = customer
+		}
+		w.Messages = append(w.Messages, wireSaid{from, m.text, stamp(m.at)})
+	}
 }
 
 func (k *call) trackingOut(t *tracked) (wireTracking, error) {
@@ -178,20 +326,25 @@ func (k *call) trackingOut(t *tracked) (wireTracking, error) {
 	}
 	w := wireTracking{Status: o.Status, Reason: optional(o.Reason), Promise: period(o.Promise), Cell: cell.String(), Merchant: merchant,
 		Mode: o.Mode, Instructions: optional(o.Details.Instructions), Actions: t.actions(k.DB.Now()), UpdatedAt: stamp(o.UpdatedAt), ExpiresAt: stamp(o.LinkDies())}
+	t.sayOut(&w, k.DB.Now())
+	w.Modes = wishes(o, &t.policy)
+	if t.kept() {
+		w.HoldUntil = stampOf(o.HoldUntil)
+	}
 	if t.Store != nil && t.Assignment != nil && t.Assignment.Status != order.Offered {
 		w.StoreName = &t.Store.Name
 	}
 	if p, at, ok := t.runnerAt(); ok {
 		w.Runner = &wireRunner{wireLocation{p.Lat, p.Lng}, stamp(at)}
 	}
-	if a, at := t.evidence(); a != nil {
-		w.Evidence = &wireEvidence{o.Grade, stamp(at), k.photos(a)}
+	if a, at, takenBy := t.evidence(); a != nil {
+		w.Evidence = &wireEvidence{o.Grade, stamp(at), optional(takenBy), k.photos(a.Events.Effective().Seen())}
 	}
-	if o.Details.PINRequired && !o.Status.Terminal() {
+	if o.TellsPIN(&t.policy) && !o.Status.Terminal() {
 		pin := o.PIN(k.names)
 		w.PIN = &pin
 	}
-	if o.Status == order.ReceivedAtStore {
+	if t.kept() {
 		code := o.CollectionCode(k.names)
 		w.Code = &code
 	}
@@ -241,25 +394,34 @@ func (k *call) setInstructions() error {
 	return k.replyTracking(k.Orders.SetInstructions(k.ctx, o.Key, *in.Instructions, in.Mode))
 }
 
-// disputeLife is how long after the hand-over a delivery may be disputed.
-const disputeLife = 48 * time.Hour
-
-func arrived(o *order.Order) bool { return o.Status == order.Delivered || o.Status == order.Collected }
-
-func disputable(o *order.Order, now time.Time) bool {
-	return arrived(o) && o.EndedAt != nil && !now.After(o.EndedAt.Add(disputeLife))
-}
-
-// remark keeps what the customer said about an order, once it may be said.
-func (k *call) remark(r order.Remark, may func(*order.Order) error) error {
-	o, err := k.linked()
-	if err == nil {
-		err = may(&o)
+func (k *call) extendHold() error {
+	var in struct {
+		HoldUntil string `json:"hold_until"`
 	}
+	if err := k.decode(&in); err != nil {
+		return err
+	}
+	o, err := k.linked()
 	if err != nil {
 		return err
 	}
-	return k.replyTracking(k.Orders.Remark(k.ctx, o.Key, r))
+	return k.replyTracking(k.keepLonger(o, in.HoldUntil))
+}
+
+// keepLonger extends the hold of o, unless it ends later already than the sender has seen: then this is a
+// repeat.
+func (k *call) keepLonger(o order.Order, seen string) (order.Order, error) {
+	var f fault.Fields
+	if seen != "" {
+		t := instant(&f, "/hold_until", &seen)
+		if err := f.Err(); err != nil {
+			return o, err
+		}
+		if o.HoldUntil != nil && o.HoldUntil.After(*t) {
+			return o, nil
+		}
+	}
+	return k.Dropoff.ExtendHold(k.ctx, o.Key, true)
 }
 
 func (k *call) dispute() error {
@@ -270,43 +432,52 @@ func (k *call) dispute() error {
 	if err := k.decode(&in); err != nil {
 		return err
 	}
-	if in.Reason == "" {
-		return fault.InvalidField("/reason", "required", "say what is wrong")
-	}
-	if err := order.CheckReason("/reason", in.Reason); err != nil {
+	o, err := k.linked()
+	if err != nil {
 		return err
 	}
-	if err := order.CheckText("/note", in.Note, 500); err != nil {
+	return k.replyTracking(k.Care.Dispute(k.ctx, o.Key, in.Reason, in.Note))
+}
+
+func (k *call) withdrawDispute() error {
+	o, err := k.linked()
+	if err != nil {
 		return err
 	}
-	return k.remark(order.Remark{Kind: order.Disputed, Reason: in.Reason, Text: in.Note}, func(o *order.Order) error {
-		if !disputable(o, k.DB.Now()) {
-			return fault.Refused("not-allowed-now", nil, "a delivery can be disputed within %.0f hours after it", disputeLife.Hours())
-		}
-		return nil
-	})
+	return k.replyTracking(k.Care.Withdraw(k.ctx, o.Key))
 }
 
 func (k *call) rate() error {
 	var in struct {
-		Stars   int    `json:"stars"`
-		Comment string `json:"comment"`
+		Stars      *int   `json:"stars"`
+		StoreStars *int   `json:"store_stars"`
+		Comment    string `json:"comment"`
 	}
 	if err := k.decode(&in); err != nil {
 		return err
 	}
-	if in.Stars < 1 || in.Stars > 5 {
-		return fault.InvalidField("/stars", "out-of-range", "1 to 5 stars")
-	}
-	if err := order.CheckText("/comment", in.Comment, 500); err != nil {
+	o, err := k.linked()
+	if err != nil {
 		return err
 	}
-	return k.remark(order.Remark{Kind: order.Rated, Stars: in.Stars, Text: in.Comment}, func(o *order.Order) error {
-		if !arrived(o) {
-			return fault.Refused("not-allowed-now", nil, "it can be rated once the parcel is there")
-		}
-		return nil
-	})
+	r := care.Rating{Comment: in.Comment}
+	var f fault.Fields
+	r.Delivery, r.Store = starsIn(&f, "/stars", in.Stars), starsIn(&f, "/store_stars", in.StoreStars)
+	if err := f.Err(); err != nil {
+		return err
+	}
+	return k.replyTracking(k.Care.Rate(k.ctx, o.Key, r))
+}
+
+// starsIn tells no stars from a wrong number of them.
+func starsIn(f *fault.Fields, pointer string, n *int) int {
+	switch {
+	case n == nil:
+		return 0
+	case *n < 1 || *n > 5:
+		f.Add(pointer, "out-of-range", "1 to 5 stars")
+	}
+	return *n
 }
 
 func (k *call) message() error {
@@ -316,17 +487,10 @@ func (k *call) message() error {
 	if err := k.decode(&in); err != nil {
 		return err
 	}
-	if in.Text == "" {
-		return fault.InvalidField("/text", "required", "say something")
-	}
-	if err := order.CheckText("/text", in.Text, 1000); err != nil {
-		return err
-	}
 	o, err := k.linked()
-	if err != nil {
-		return err
+	if err == nil {
+		o, err = k.Care.Message(k.ctx, o.Key, in.Text)
 	}
-	o, err = k.Orders.Remark(k.ctx, o.Key, order.Remark{Kind: order.MessageReceived, Text: in.Text})
 	if err != nil {
 		return err
 	}
@@ -334,12 +498,13 @@ func (k *call) message() error {
 }
 
 type wireRemark struct {
-	ID        string  `json:"id"`
-	Kind      string  `json:"kind"`
-	Stars     *int    `json:"stars"`
-	Reason    *string `json:"reason"`
-	Text      string  `json:"text"`
-	CreatedAt stamp   `json:"created_at"`
+	ID         string  `json:"id"`
+	Kind       string  `json:"kind"`
+	Stars      *int    `json:"stars"`
+	StoreStars *int    `json:"store_stars"`
+	Reason     *string `json:"reason"`
+	Text       string  `json:"text"`
+	CreatedAt  stamp   `json:"created_at"`
 }
 
 // listRemarks is what the customer said, for the people who handle the order.
@@ -348,18 +513,23 @@ func (k *call) listRemarks() error {
 	if err != nil {
 		return err
 	}
-	remarks, err := k.Orders.Remarks(k.ctx, o.Key)
+	out, err := k.remarksOut(o.Key)
 	if err != nil {
 		return err
 	}
+	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
+}
+
+func (k *call) remarksOut(order int64) ([]wireRemark, error) {
+	remarks, err := k.Orders.Remarks(k.ctx, order)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]wireRemark, len(remarks))
 	for i, r := range remarks {
-		out[i] = wireRemark{ID: r.Name(k.names), Kind: r.Kind, Reason: optional(r.Reason), Text: r.Text, CreatedAt: stamp(r.CreatedAt)}
-		if r.Stars != 0 {
-			out[i].Stars = &r.Stars
-		}
+		out[i] = wireRemark{r.Name(k.names), r.Kind, starsOut(r.Stars), starsOut(r.StoreStars), optional(r.Reason), r.Text, stamp(r.CreatedAt)}
 	}
-	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
+	return out, nil
 }
 
 // trackingEvents shows the delivery at once, unless the client knows it up to its newest event, and
@@ -398,175 +568,13 @@ func (s *Server) deliveryFrame(ctx context.Context, o order.Order) (text []byte,
 	return frame(nil, o.Chain.Last, nameless, data), err
 }
 
-// ---- the page
-
-func (k *call) lang() string { return web.Lang(k.r.Header.Get("Accept-Language")) }
-
-// gone turns a dead link into the page that says so.
-func (k *call) gone(err error) error {
-	if fault.KindOf(err) != fault.NotFound {
-		return err
-	}
-	var b bytes.Buffer
-	if err := web.RenderGone(&b, k.lang()); err != nil {
-		return err
-	}
-	return k.page200(http.StatusNotFound, b.Bytes())
-}
-
-func (k *call) trackingPage() error {
-	o, err := k.linked()
-	if err != nil {
-		return k.gone(err)
-	}
-	t, err := k.track(o)
-	if err != nil {
-		return err
-	}
-	page, err := k.pageOf(&t)
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	if err := web.RenderTracking(&b, page); err != nil {
-		return err
-	}
-	return k.page200(http.StatusOK, b.Bytes())
-}
-
-func (k *call) pageOf(t *tracked) (web.Tracking, error) {
-	o := &t.Order
-	w, err := k.trackingOut(t)
-	if err != nil {
-		return web.Tracking{}, err
-	}
-	token := k.param("token")
-	reached, err := k.reached(o)
-	if err != nil {
-		return web.Tracking{}, err
-	}
-	p := web.Tracking{Lang: k.lang(), Now: k.DB.Now(), Status: string(o.Status), Reason: o.Reason, Mode: o.Mode,
-		NextAction: dropoff.NextAction(o), Reached: reached, Merchant: w.Merchant, Reference: o.ExternalID,
-		Instructions: o.Details.Instructions, InstructionsURL: "/t/" + token + "/instructions", Modes: wishes(o),
-		CanConfirmRetrieved: t.canRetrieve(), RetrievedURL: "/t/" + token + "/retrieved",
-		Live: true, EventsURL: "/v1/tracking/" + token + "/events?after=" + strconv.FormatInt(o.Chain.Last, 10), Notice: notices[k.query("notice")]}
-	if o.Promise != nil {
-		p.PromiseFrom, p.PromiseTo = o.Promise.From, o.Promise.To
-	}
-	if w.Code != nil {
-		p.CollectionCode = *w.Code
-	}
-	if w.PIN != nil {
-		p.PIN = *w.PIN
-	}
-	if s := t.Store; s != nil {
-		p.Zone = s.Zone().Location()
-		if w.StoreName != nil {
-			p.StoreName, p.StorePhone, p.StoreHours = s.Name, s.Phone, s.OpeningHours
-			p.Map.Store = ring(s.Cell)
-			if p.StoreHours == "" {
-				p.StoreHours = "24/7"
-			}
-		}
-	}
-	p.Map.You = ring(o.Cell)
-	if at, _, ok := t.runnerAt(); ok {
-		if c, err := geo.CellOf(at, geo.MatchRes); err == nil {
-			p.Map.Runner = ring(c)
-		}
-	}
-	if e := w.Evidence; e != nil {
-		p.Evidence = &web.Evidence{Grade: e.Grade, At: time.Time(e.DeliveredAt)}
-		if len(e.Photos) > 0 {
-			p.Evidence.PhotoURL = e.Photos[0].URL
-		}
-	}
-	return p, nil
-}
-
 // wishes are the ways a customer may choose to get the parcel.
-func wishes(o *order.Order) []string {
-	if o.Details.PINRequired {
-		return []string{order.HandOver, order.CollectAtStore}
-	}
-	return []string{order.LeaveAtDoor, order.HandOver, order.CollectAtStore}
-}
-
-// ring is a cell's neighbourhood as the map draws it.
-func ring(c geo.Cell) web.Ring {
-	c, err := geo.Parent(c, neighbourhoodRes)
-	if err != nil {
-		return nil
-	}
-	var r web.Ring
-	for _, p := range geo.Boundary(c) {
-		r = append(r, [2]float64{p.Lat, p.Lng})
-	}
-	return r
-}
-
-// reached is when each status was last entered, from the order's story.
-func (k *call) reached(o *order.Order) (map[string]time.Time, error) {
-	story, err := k.Orders.Story(k.ctx, *o)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]time.Time{}
-	for _, e := range story {
-		if s, ok := order.StatusOf(e.Type); ok {
-			out[string(s)] = e.OccurredAt
+func wishes(o *order.Order, p *order.Policy) []string {
+	out := []string{}
+	for _, m := range order.Modes {
+		if trial := *o; trial.SetMode(m, "said", p) == nil {
+			out = append(out, m)
 		}
 	}
-	return out, nil
-}
-
-var notices = map[string]string{"saved": web.NoticeSaved, "thanks": web.NoticeThanks, "too-late": web.NoticeTooLate,
-	"too-long": web.NoticeTooLong, "failed": web.NoticeFailed}
-
-// back sends a form's browser to the page again, with a word on how it went.
-func (k *call) back(notice string) error {
-	k.header.Set("Location", "/t/"+k.param("token")+"?notice="+notice)
-	k.header.Set("Content-Type", "text/plain; charset=utf-8")
-	k.status, k.answer = http.StatusSeeOther, []byte("see the page\n")
-	return nil
-}
-
-func (k *call) retrievedForm() error {
-	o, err := k.linked()
-	if err != nil {
-		return k.gone(err)
-	}
-	switch _, err := k.Dropoff.RetrievedByCustomer(k.ctx, o.Key); {
-	case err == nil:
-		return k.back("thanks")
-	case fault.KindOf(err) == fault.Conflict:
-		return k.back("too-late")
-	default:
-		return err
-	}
-}
-
-func (k *call) instructionsForm() error {
-	o, err := k.linked()
-	if err != nil {
-		return k.gone(err)
-	}
-	k.r.Body = http.MaxBytesReader(k.c.Response(), k.r.Body, 64<<10)
-	if err := k.r.ParseForm(); err != nil {
-		return k.back("failed")
-	}
-	_, err = k.Orders.SetInstructions(k.ctx, o.Key, k.r.PostForm.Get("instructions"), k.r.PostForm.Get("mode"))
-	switch fault.KindOf(err) {
-	case 0:
-		if err != nil {
-			return err
-		}
-		return k.back("saved")
-	case fault.Conflict:
-		return k.back("too-late")
-	case fault.Invalid:
-		return k.back("too-long")
-	default:
-		return err
-	}
+	return out
 }

@@ -208,7 +208,12 @@ func TestTheCustomerFollowsAParcel(t *testing.T) {
 
 		rate := func(body any) *answer { return w.post("", "/v1/tracking/"+token+"/rating", body) }
 		rate(m{"stars": 5, "comment": "Rang and waited."}).want(200)
+		if a := rate(m{"stars": 4, "store_stars": 3}).want(200); a.number("rating.stars") != 4 || a.number("rating.store_stars") != 3 || a.text("rating_until") == "" {
+			t.Errorf("rated: %s", a.body)
+		}
+		rate(m{}).want(422).names("/stars")
 		rate(m{"stars": 0}).want(422).names("/stars")
+		rate(m{"store_stars": 9}).want(422).names("/store_stars")
 		rate(m{"stars": 6}).want(422).names("/stars")
 		rate(m{"stars": 4.5}).want(400).names("/stars")
 		rate(m{"stars": 4, "comment": strings.Repeat("x", 501)}).want(422).names("/comment")
@@ -216,15 +221,28 @@ func TestTheCustomerFollowsAParcel(t *testing.T) {
 		if m := write(m{"text": "Thank you!"}).want(201); m.text("text") != "Thank you!" || m.text("recorded_at") == "" {
 			t.Errorf("a message: %s", m.body)
 		}
+		if a := see(); a.text("messages.0.from") != "customer" || a.text("messages.0.text") != "Thank you!" {
+			t.Errorf("the talk: %s", a.body)
+		}
 		write(m{}).want(422).names("/text")
 		write(m{"text": strings.Repeat("x", 1001)}).want(422).names("/text")
 		dispute := func(body any) *answer { return w.post("", "/v1/tracking/"+token+"/dispute", body) }
 		dispute(m{}).want(422).names("/reason")
 		dispute(m{"reason": "bored"}).want(422).names("/reason")
 		w.clock.Advance(48 * time.Hour)
-		dispute(m{"reason": "item_missing", "note": "One of two bottles."}).want(200)
+		if a := dispute(m{"reason": "item_missing", "note": "One of two bottles."}).want(200); a.text("dispute.status") != "open" || a.text("dispute.reason") != "item_missing" ||
+			fmt.Sprint(a.at("actions")) != "[withdraw-dispute rating messages]" {
+			t.Errorf("disputed: %s", a.body)
+		}
+		if e := w.get(shop, "/v1/orders/"+order); e.text("dispute") != "open" {
+			t.Errorf("the merchant's view: %s", e.body)
+		}
 		w.clock.Advance(time.Second)
-		dispute(m{"reason": "item_missing"}).refused(409, "not-allowed-now")
+		if a := w.post("", "/v1/tracking/"+token+"/withdraw-dispute", nil).want(200); a.at("dispute") != nil || a.at("dispute_until") != nil {
+			t.Errorf("withdrawn: %s", a.body)
+		}
+		w.post("", "/v1/tracking/"+token+"/withdraw-dispute", nil).want(200)
+		dispute(m{"reason": "item_missing"}).refused(409, "too-late")
 		if actions() != "[rating messages]" {
 			t.Errorf("what may be done after two days: %s", actions())
 		}
@@ -305,14 +323,16 @@ func TestDeadLinksAllLookTheSame(t *testing.T) {
 				t.Errorf("dead link %d looks different: %s", i, a.body)
 			}
 			for path, in := range map[string]any{"retrieved": nil, "instructions": m{"instructions": "x"}, "rating": m{"stars": 5},
-				"dispute": m{"reason": "lost"}, "messages": m{"text": "x"}} {
+				"dispute": m{"reason": "lost"}, "messages": m{"text": "x"}, "extend-hold": nil, "withdraw-dispute": nil} {
 				w.post("", "/v1/tracking/"+token+"/"+path, in).refused(404, "not-found")
 			}
 			w.get("", "/v1/tracking/"+token+"/events").refused(404, "not-found")
 			if f := w.form("/t/"+token+"/instructions", url.Values{"instructions": {"x"}}).want(404); string(f.body) != page {
 				t.Errorf("the form of dead link %d: %s", i, f.body)
 			}
-			w.form("/t/"+token+"/retrieved", nil).want(404)
+			for _, action := range []string{"retrieved", "extend-hold", "dispute", "withdraw-dispute", "rating", "messages"} {
+				w.form("/t/"+token+"/"+action, nil).want(404)
+			}
 		}
 	})
 }
@@ -366,44 +386,58 @@ func TestThePageWorksWithoutJavaScript(t *testing.T) {
 			t.Errorf("home: %v", home.header)
 		}
 
-		// The forms lead back to the page, which says how it went.
-		back := func(a *answer, notice string) {
-			t.Helper()
-			a.want(303)
-			want := "/t/" + token + "?notice=" + notice
-			if a.header.Get("Location") != want {
-				t.Fatalf("back to %q, want %q", a.header.Get("Location"), want)
-			}
-			if html := string(w.get("", want).want(200).body); !strings.Contains(html, `class="notice`) {
-				t.Errorf("the page says nothing about %s", notice)
-			}
-		}
-		write := func(text string) *answer {
-			return w.form("/t/"+token+"/instructions", url.Values{"instructions": {text}})
-		}
-		back(write("Ring twice"), "saved")
-		if a := w.get("", "/v1/tracking/"+token); a.text("instructions") != "Ring twice" {
+		// The forms lead back to the page, which says how it went; one that was refused is shown as it was typed.
+		f := &forms{w, token}
+		write := func(text string) url.Values { return url.Values{"instructions": {text}, "mode": {"hand_over"}} }
+		f.back("instructions", write("Ring twice,\r\nthen wait"), "saved")
+		if a := w.get("", "/v1/tracking/"+token); a.text("instructions") != "Ring twice,\nthen wait" || a.text("mode") != "hand_over" {
 			t.Errorf("after the form: %s", a.body)
 		}
-		back(write(strings.Repeat("x", 501)), "too-long")
-		back(w.form("/t/"+token+"/retrieved", nil), "too-late")
+		long := strings.Repeat("x", 501)
+		if again := f.again("instructions", write(long), 422); !strings.Contains(again, long) || !strings.Contains(again, "at most 500 characters") ||
+			!strings.Contains(again, `value="hand_over" checked`) {
+			t.Errorf("what was typed is gone: %s", again)
+		}
+		f.again("instructions", url.Values{"instructions": {""}, "mode": {"safe_place"}}, 422)
+		f.back("retrieved", nil, "retrieved-not-allowed-now")
 		if html := string(w.get("", "/t/"+token+"?notice=<script>").want(200).body); strings.Contains(html, "<script>") || strings.Contains(html, `class="notice`) {
 			t.Error("a notice nobody wrote is shown")
 		}
 		for _, action := range []string{"pick-up", "depart"} {
 			w.step(key, order, action).want(200)
 		}
-		back(write("Ring thrice"), "too-late")
+		if again := f.again("instructions", write("Ring thrice"), 409); !strings.Contains(again, "already been picked up") || !strings.Contains(again, `action="/t/`+token+`/messages"`) ||
+			!strings.Contains(again, "Ring thrice</textarea>") {
+			t.Errorf("too late for instructions, not for a message: %s", again)
+		}
+		f.back("messages", url.Values{"text": {"Ring thrice"}}, "sent")
+		f.again("messages", url.Values{"text": {" "}}, 422)
+		f.again("dispute", url.Values{"reason": {"lost"}, "note": {"where is it"}}, 409)
+		f.back("rating", url.Values{"stars": {"5"}}, "rating-not-allowed-now")
 		d := &doorOf{w, order}
-		d.report(key, "placed", nil)
+		d.report(key, "handed_over", nil)
 		if html := string(w.page(token, nil).body); !strings.Contains(html, `action="/t/`+token+`/retrieved"`) {
 			t.Error("no button to say that it is there")
 		}
-		back(w.form("/t/"+token+"/retrieved", nil), "thanks")
+		f.back("retrieved", nil, "thanks")
 		d.report(key, "completed", nil)
 		if a := w.get(shop, "/v1/orders/"+order); a.text("evidence_grade") != "A" || a.text("status") != "delivered" {
 			t.Errorf("at the end: %s", a.body)
 		}
+		f.back("rating", url.Values{"stars": {"5"}, "store_stars": {"4"}, "comment": {"Rang and waited."}}, "rated")
+		if again := f.again("rating", url.Values{"comment": {"No stars, many words"}}, 422); !strings.Contains(again, "No stars, many words") || !strings.Contains(again, "at least one of the two") {
+			t.Errorf("a rating without stars: %s", again)
+		}
+		f.again("rating", url.Values{"stars": {"many"}}, 422)
+		if again := f.again("dispute", url.Values{"note": {"One bottle of two"}}, 422); !strings.Contains(again, "One bottle of two") || !strings.Contains(again, "choose what is wrong") {
+			t.Errorf("a report without a reason: %s", again)
+		}
+		f.back("dispute", url.Values{"reason": {"item_missing"}, "note": {"One bottle of two"}}, "reported")
+		if html := string(w.page(token, nil).body); !strings.Contains(html, "looking into it") || !strings.Contains(html, `action="/t/`+token+`/withdraw-dispute"`) ||
+			strings.Contains(html, `action="/t/`+token+`/dispute"`) {
+			t.Errorf("an open report: %s", html)
+		}
+		f.back("withdraw-dispute", nil, "withdrawn")
 		// A parcel kept at the store is never called delivered.
 		kept := w.order(shop, nil)
 		w.step(key, kept.text("id"), "ready").want(200)
@@ -413,6 +447,36 @@ func TestThePageWorksWithoutJavaScript(t *testing.T) {
 			t.Errorf("kept at the store: %s", html)
 		}
 	})
+}
+
+// forms fills in the forms of a customer's page.
+type forms struct {
+	w     *world
+	token string
+}
+
+// back sends a form that leads back to the page with a notice.
+func (f *forms) back(action string, fields url.Values, notice string) {
+	f.w.Helper()
+	a := f.w.form("/t/"+f.token+"/"+action, fields).want(303)
+	want := "/t/" + f.token + "?notice=" + notice
+	if a.header.Get("Location") != want {
+		f.w.Fatalf("back to %q, want %q", a.header.Get("Location"), want)
+	}
+	if html := string(f.w.get("", want).want(200).body); !strings.Contains(html, `class="notice`) {
+		f.w.Errorf("the page says nothing about %s", notice)
+	}
+}
+
+// again sends a form that is refused, and gives the page that says so.
+func (f *forms) again(action string, fields url.Values, status int) string {
+	f.w.Helper()
+	a := f.w.form("/t/"+f.token+"/"+action, fields).want(status)
+	html := string(a.body)
+	if !strings.HasPrefix(a.header.Get("Content-Type"), "text/html") || !strings.Contains(html, `class="notice bad"`) {
+		f.w.Errorf("%s says nothing about why: %s", action, html)
+	}
+	return html
 }
 
 func TestTheCustomerFollowsLive(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"doorstep/api"
 	"doorstep/internal/auth"
+	"doorstep/internal/care"
 	"doorstep/internal/db"
 	"doorstep/internal/db/dbtest"
 	"doorstep/internal/dropoff"
@@ -26,6 +28,7 @@ import (
 	"doorstep/internal/order"
 	"doorstep/internal/partner"
 	"doorstep/internal/prestock"
+	"doorstep/internal/privacy"
 	"doorstep/internal/server"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -102,14 +105,21 @@ func (w *world) start(o server.Options) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.jobs = job.New(w.db, log, append(append(prestock.Jobs(plans), notify.Jobs(told)...),
+	orders := order.NewBook(w.db)
+	erasing := privacy.NewBook(w.db, orders, 180*24*time.Hour)
+	drops := dropoff.NewBook(w.db)
+	w.jobs = job.New(w.db, log, append(slices.Concat(prestock.Jobs(plans), notify.Jobs(told), dropoff.Jobs(drops)), erasing.Job(),
+		job.Job{Name: "archive", Schedule: job.Every(time.Hour), Run: func(ctx context.Context, _ *job.Slot) error {
+			_, err := orders.Archive(ctx, w.db.Now().Add(-7*24*time.Hour))
+			return err
+		}},
 		job.Job{Name: "offers", Schedule: job.Every(time.Second), Run: func(ctx context.Context, _ *job.Slot) error { _, err := w.match.ExpireDue(ctx); return err }},
 		job.Job{Name: "retry-unassignable", Schedule: job.Every(time.Minute), Run: func(ctx context.Context, _ *job.Slot) error {
 			_, err := w.match.RetryUnassignable(ctx)
 			return err
 		}})...)
-	w.srv = server.New(server.Parts{DB: w.db, Keys: auth.NewBook(w.db), Stores: stores, Orders: order.NewBook(w.db), Match: w.match,
-		Dropoff: dropoff.NewBook(w.db), Prestock: plans, Notify: told, Events: events, Jobs: w.jobs, Log: log}, o)
+	w.srv = server.New(server.Parts{DB: w.db, Keys: auth.NewBook(w.db), Stores: stores, Orders: orders, Match: w.match,
+		Dropoff: drops, Care: care.NewBook(w.db), Privacy: erasing, Prestock: plans, Notify: told, Events: events, Jobs: w.jobs, Log: log}, o)
 	ts := httptest.NewUnstartedServer(w.srv.Handler())
 	ts.Config = w.srv.HTTP()
 	ts.Start()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"doorstep/internal/auth"
+	"doorstep/internal/care"
 	"doorstep/internal/db"
 	"doorstep/internal/db/dbtest"
 	"doorstep/internal/dropoff"
@@ -37,7 +38,7 @@ func peakServer(t *testing.T, e db.Engine) sim.PeakServer {
 	}
 	plans, events, keys := prestock.NewBook(d, stores), event.NewLog(d), auth.NewBook(d)
 	jobs := job.New(d, log, prestock.Jobs(plans)...)
-	s := server.New(server.Parts{DB: d, Keys: keys, Stores: stores, Orders: order.NewBook(d), Match: placing, Dropoff: dropoff.NewBook(d),
+	s := server.New(server.Parts{DB: d, Keys: keys, Stores: stores, Orders: order.NewBook(d), Match: placing, Dropoff: dropoff.NewBook(d), Care: care.NewBook(d),
 		Prestock: plans, Events: events, Jobs: jobs, Log: log}, server.Options{})
 	ts := httptest.NewUnstartedServer(s.Handler())
 	ts.Config = s.HTTP()

@@ -375,7 +375,7 @@ func (r *replay) carryOne(ctx context.Context, d carriage) error {
 	photo := ""
 	if photographed(d.n) {
 		err := Retry(ctx, tries, func() (err error) {
-			photo, err = r.c.UploadPhoto(ctx, doorPhoto(d.n))
+			photo, err = r.c.UploadPhoto(ctx, doorPhoto(uint64(d.n)))
 			return err
 		})
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"doorstep/internal/auth"
+	"doorstep/internal/care"
 	"doorstep/internal/db"
 	"doorstep/internal/db/dbtest"
 	"doorstep/internal/dropoff"
@@ -51,7 +52,7 @@ func serve(t *testing.T, e db.Engine) (url, admin string) {
 			_, err := placing.RetryUnassignable(ctx)
 			return err
 		}})...)
-	s := server.New(server.Parts{DB: d, Keys: keys, Stores: stores, Orders: order.NewBook(d), Match: placing, Dropoff: dropoff.NewBook(d),
+	s := server.New(server.Parts{DB: d, Keys: keys, Stores: stores, Orders: order.NewBook(d), Match: placing, Dropoff: dropoff.NewBook(d), Care: care.NewBook(d),
 		Prestock: plans, Events: events, Jobs: jobs, Log: log}, server.Options{})
 	ts := httptest.NewUnstartedServer(s.Handler())
 	ts.Config = s.HTTP()

@@ -198,7 +198,10 @@ type dice struct {
 }
 
 // roll is a number in [0, 1).
-func (d dice) roll(question string) float64 {
+func (d dice) roll(question string) float64 { return float64(d.seed(question)>>11) / (1 << 53) }
+
+// seed is 64 bits that nobody else rolls.
+func (d dice) seed(question string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(d.subject))
 	h.Write([]byte{byte(d.turn)})
@@ -208,8 +211,7 @@ func (d dice) roll(question string) float64 {
 	x := h.Sum64()
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
-	x ^= x >> 31
-	return float64(x>>11) / (1 << 53)
+	return x ^ x>>31
 }
 
 func (d dice) chance(question string, p float64) bool { return d.roll(question+"?") < p }

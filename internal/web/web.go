@@ -20,13 +20,14 @@ import (
 	"html/template"
 	"io"
 	"path"
+	"regexp"
 	"strings"
 )
 
-//go:embed layout.html tracking.html home.html gone.html
+//go:embed layout.html tracking.html home.html gone.html staff.html docs.html
 var pages embed.FS
 
-//go:embed tracking.css tracking.js home.css icon.svg
+//go:embed tracking.css tracking.js home.css icon.svg staff.css docs.css
 var assets embed.FS
 
 // StaticPrefix is the path under which the server answers with StaticFile.
@@ -49,7 +50,7 @@ var (
 	assetByName   = loadAssets()
 	assetByHashed = byHashedName(assetByName)
 	templates     = template.Must(template.New("").
-			Funcs(template.FuncMap{"static": StaticPath}).
+			Funcs(template.FuncMap{"static": StaticPath, "field": textField, "fieldsIn": fieldsIn}).
 			ParseFS(pages, "*.html"))
 )
 
@@ -65,8 +66,9 @@ func loadAssets() map[string]asset {
 		if err != nil {
 			panic("web: embedded file cannot be read: " + err.Error())
 		}
-		hash := sha256.Sum256(body)
 		ext := path.Ext(name)
+		body = slim(ext, body)
+		hash := sha256.Sum256(body)
 		loaded[name] = asset{
 			hashedName:  strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(hash[:5]) + ext,
 			body:        body,
@@ -74,6 +76,29 @@ func loadAssets() map[string]asset {
 		}
 	}
 	return loaded
+}
+
+var (
+	cssComment = regexp.MustCompile(`(?s)/\*.*?\*/`)
+	cssSpace   = regexp.MustCompile(`\s*([{};])\s*|([:,])\s+`)
+)
+
+// slim is a file without what only its authors need: comments and indentation. A script keeps its lines,
+// and so its comments have lines of their own.
+func slim(ext string, body []byte) []byte {
+	switch ext {
+	case ".css":
+		return cssSpace.ReplaceAll(cssComment.ReplaceAll(body, nil), []byte("$1$2"))
+	case ".js":
+		var out []byte
+		for line := range bytes.Lines(body) {
+			if line = bytes.TrimSpace(line); len(line) > 0 && !bytes.HasPrefix(line, []byte("//")) {
+				out = append(append(out, line...), '\n')
+			}
+		}
+		return out
+	}
+	return body
 }
 
 func byHashedName(named map[string]asset) map[string]asset {
@@ -101,6 +126,16 @@ func StaticPath(name string) string {
 func StaticFile(name string) (body []byte, contentType string, ok bool) {
 	a, ok := assetByHashed[name]
 	return a.body, a.contentType, ok
+}
+
+// field is a text field as it is shown.
+type field struct {
+	Name, Label, Text, Wrong string
+	Max                      int
+}
+
+func textField(f *formView, name, label string) field {
+	return field{name, label, f.Text, f.Errors[name], f.Max}
 }
 
 // page is what the shared head and foot of every page need.
