@@ -1,0 +1,75 @@
+// Asking the server as the person who is signed in. Without a session there is only one thing to do.
+
+import type { components } from "../api/contract"
+import { ask, KeyGone, Refusal, Unreachable } from "../store/server"
+
+export { Refusal, skew } from "../store/server"
+
+type Schemas = components["schemas"]
+export type Order = Schemas["Order"]
+export type Incident = Schemas["Incident"]
+export type Exception = Schemas["Exception"]
+export type Remark = Schemas["Remark"]
+export type Attempt = Schemas["DropoffAttempt"]
+export type Event = Schemas["Event"]
+export type Store = Schemas["Store"]
+export type Campaign = Schemas["Campaign"]
+export type CampaignPlan = Schemas["CampaignPlan"]
+export type Progress = Schemas["Progress"]
+export type Device = Schemas["Device"]
+export type Me = Schemas["Me"]
+
+/** toSignIn leaves for the page where one signs in, and comes back here afterwards. */
+export function toSignIn() {
+	location.assign(`/signin?next=${encodeURIComponent("/dispatch/")}`)
+}
+
+async function signedIn<T>(what: Promise<T>): Promise<T> {
+	try {
+		return await what
+	} catch (e) {
+		if (e instanceof KeyGone) toSignIn()
+		throw e
+	}
+}
+
+export const get = <T>(path: string) => signedIn(ask<T>({ path }))
+
+/** all reads the whole of a list, up to most rows: a queue that is longer is no queue that one reads. */
+export async function all<T>(path: string, most = 400): Promise<T[]> {
+	const rows: T[] = []
+	let cursor: string | null = null
+	do {
+		const sign: string = path.includes("?") ? "&" : "?"
+		const page: { data: T[]; next_cursor: string | null; has_more: boolean } = await get(
+			`${path}${sign}limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`,
+		)
+		rows.push(...page.data)
+		cursor = page.has_more ? page.next_cursor : null
+	} while (cursor && rows.length < most)
+	return rows
+}
+
+/** post sends JSON once: id is the same when the same wish is sent again. */
+export const post = <T>(path: string, body?: unknown, id: string = crypto.randomUUID()) =>
+	signedIn(ask<T>({ method: "POST", path, id, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }))
+
+/** lastWord is post for a page that is being closed. */
+export function lastWord(path: string, body: unknown, id: string) {
+	void fetch(path, {
+		method: "POST",
+		keepalive: true,
+		headers: { "Idempotency-Key": id, "Content-Type": "application/json" },
+		body: body === undefined ? null : JSON.stringify(body),
+	}).catch(() => {})
+}
+
+/** why says what went wrong, as far as the server knows. */
+export function why(e: unknown, unreachable: string): string {
+	if (e instanceof Refusal) {
+		const fields = e.problem.errors?.map(f => `${f.pointer.replace(/^\//, "")}: ${f.detail}`) ?? []
+		return fields.length > 0 ? fields.join(" · ") : e.message
+	}
+	if (e instanceof Unreachable || e instanceof KeyGone) return unreachable
+	throw e
+}

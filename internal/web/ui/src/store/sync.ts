@@ -1,0 +1,69 @@
+// Bringing phone and server together: first what waits is sent, then the server's lists are asked for. Page
+// and service worker do it in turn, so no list can be older than what has been sent.
+
+import { keep, recall } from "./kept"
+import type { Known, Message, Order, Ratings, Reliability, StockLevel, Store } from "./known"
+import { nothing } from "./known"
+import { type Outcome, send, turn } from "./outbox"
+import { ask, KeyGone, Unreachable } from "./server"
+
+/**
+ * Credential says how this phone shows whose it is: by the cookie that pairing set, which no script can
+ * read, or by a key that somebody pasted.
+ */
+export type Credential = { key?: string; at: string }
+
+export type Synced = Outcome & { known?: Known }
+
+/** sync sends and asks. whole also asks for what changes rarely: shelf, messages, figures. */
+export function sync(whole: boolean): Promise<Synced> {
+	return turn(async () => {
+		const credential = await recall<Credential>("credential")
+		if (!credential) return { keyGone: true, sent: 0 }
+		const outcome: Synced = await send(credential.key)
+		if (outcome.keyGone || outcome.unreachable) return outcome
+		try {
+			outcome.known = await look(credential.key, whole || outcome.sent > 0)
+			await keep("known", outcome.known)
+		} catch (error) {
+			if (error instanceof KeyGone) outcome.keyGone = true
+			else if (error instanceof Unreachable) outcome.unreachable = true
+			else throw error
+		}
+		return outcome
+	})
+}
+
+type List<T> = { data: T[]; next_cursor: string | null }
+
+async function look(key: string | undefined, whole: boolean): Promise<Known> {
+	const get = <T>(path: string) => ask<T>({ path, key })
+	const list = async <T>(path: string) => {
+		const all: T[] = []
+		let cursor: string | null = null
+		do {
+			const page: List<T> = await get(`${path}&limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`)
+			all.push(...page.data)
+			cursor = page.next_cursor
+		} while (cursor && all.length < 1000)
+		return all
+	}
+	const known: Known = { ...((await recall<Known>("known")) ?? nothing) }
+	// One after the other: a weak network carries one request better than six.
+	known.assignments = await list("/v1/assignments?status=offered,accepted")
+	known.tasks = await list("/v1/prestock-tasks?status=prompted,acknowledged,partially_acknowledged")
+	known.store = await get<Store>("/v1/store")
+	if (whole || known.at === 0) {
+		const inbox = await get<List<Message> & { unread: number }>("/v1/store/inbox?limit=50")
+		known.inbox = inbox.data
+		known.unread = inbox.unread
+		known.stock = (await get<{ data: StockLevel[] }>("/v1/store/stock")).data
+		known.reliability = await get<Reliability>("/v1/store/reliability")
+		known.ratings = await get<Ratings>("/v1/store/ratings")
+		// Orders older than this that end today are rare: a parcel held at the counter for days.
+		const since = new Date(Date.now() - 10 * 86_400_000).toISOString()
+		known.done = await list<Order>(`/v1/orders?status=delivered,collected&created_after=${since}`)
+	}
+	known.at = Date.now()
+	return known
+}
