@@ -58,7 +58,7 @@ type Clock func() time.Time
 type Options struct {
 	Clock Clock        // time.Now when nil
 	Log   *slog.Logger // slog.Default when nil
-	// GroupLimit bounds the functions that share one commit on SQLite; 0 is 1,024. 1 is one
+	// GroupLimit bounds the functions that share one commit on SQLite; 0 is 2,048. 1 is one
 	// transaction each: the yardstick of the write benchmark.
 	GroupLimit int
 	// MaxRun is how long one function may hold the writer when its context has no earlier
@@ -104,7 +104,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		o.Log = slog.Default()
 	}
 	if o.GroupLimit == 0 {
-		o.GroupLimit = 1024
+		o.GroupLimit = 2048
 	}
 	if o.MaxRun == 0 {
 		o.MaxRun = 5 * time.Second

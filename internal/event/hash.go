@@ -22,13 +22,13 @@ type link struct{ Seq, Prev, Sequence, RecordedAt int64 }
 func static(typ string, subject, merchant, store int64, actor string, occurred int64, data string) seal.Digest {
 	b := make([]byte, 0, 512)
 	b = append(b, "doorstep event\x00"...)
-	b = seal.Append(b, typ)
-	b = seal.Append(b, subject)
-	b = seal.Append(b, merchant)
-	b = seal.Append(b, store)
-	b = seal.Append(b, actor)
-	b = seal.Append(b, occurred)
-	return sha256.Sum256(seal.Append(b, data))
+	b = seal.AppendText(b, typ)
+	b = seal.AppendInt(b, subject)
+	b = seal.AppendInt(b, merchant)
+	b = seal.AppendInt(b, store)
+	b = seal.AppendText(b, actor)
+	b = seal.AppendInt(b, occurred)
+	return sha256.Sum256(seal.AppendText(b, data))
 }
 
 // hash is computed on the goroutine that writes: two blocks of SHA-256, a fraction of a microsecond.

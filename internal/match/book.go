@@ -39,6 +39,8 @@ type Book struct {
 	apply   sync.Mutex     // one change of the index at a time, by version
 	removed map[int64]bool // keys that must not come back with late news
 
+	healing allowance
+
 	onSupply func() // set before the first change
 }
 
@@ -112,14 +114,15 @@ func (b *Book) PlaceAll(ctx context.Context, merchant int64, drafts []order.Draf
 
 // placing is a draft on its way to a store.
 type placing struct {
-	b     *Book
-	draft order.Draft
-	wrong error // why the draft can only be the repeat of an order
-	first order.Order
-	holds holds
-	given *order.Given // to the store that holds.pre chose, as out says; nil when nobody was chosen
-	then  func(*db.Tx, Placed) error
-	out   Placed
+	b             *Book
+	draft         order.Draft
+	wrong         error // why the draft can only be the repeat of an order
+	key, merchant int64
+	cell          geo.Cell
+	holds         holds
+	given         *order.Given // to the store that holds.pre chose, as out says; nil when nobody was chosen
+	then          func(*db.Tx, Placed) error
+	out           Placed
 }
 
 // prepare does what needs no transaction, on the sender's own goroutine and not on the one that writes:
@@ -139,15 +142,17 @@ func (b *Book) prepare(ctx context.Context, merchant int64, d order.Draft) (*pla
 	if wrong != nil && d.ExternalID == "" {
 		return nil, wrong
 	}
-	p := &placing{b: b, draft: d, wrong: wrong, first: d.New(b.db.Keys().Next(), merchant, cell, now), holds: holds{b: b}}
-	q, ok := b.askFor(&p.first, now, nil)
+	p := &placing{b: b, draft: d, wrong: wrong, key: b.db.Keys().Next(), merchant: merchant, cell: cell, holds: holds{b: b}}
+	p.out.Order = p.draft.New(p.key, merchant, cell, now)
+	q, ok := b.askFor(&p.out.Order, now, nil)
 	if !ok || wrong != nil {
 		return p, nil
 	}
 	pre, ok := b.choose(&q)
 	if !ok {
 		// Rows read here need not be read by the one who writes: see assign.
-		if better, err := b.heal(b.db.Read(ctx), &q); err == nil && better {
+		better, err := b.heal(b.db.Read(ctx), &q)
+		if p.holds.healed = err == nil; better {
 			pre, ok = b.choose(&q)
 		}
 	}
@@ -165,7 +170,7 @@ func (b *Book) prepare(ctx context.Context, merchant int64, d order.Draft) (*pla
 // give makes the order's rows ready for a store that was chosen.
 func (p *placing) give(ctx context.Context, pre *pick) (err error) {
 	a := &order.Assignment{Key: p.b.db.Keys().Next()}
-	p.out = Placed{Order: p.first, Assignment: a, Store: storeOf(&pre.shop)}
+	p.out.Assignment, p.out.Store = a, storeOf(&pre.shop)
 	o := &p.out.Order
 	made := order.Tell(p.b.db.Names(), o, "order.created", time.Time{}, order.Happened{})
 	how, err := pre.give(o, a, o.CreatedAt, 1)
@@ -189,9 +194,8 @@ func (p *placing) take(tx *db.Tx) error {
 	if done, err := p.asGiven(tx); done || err != nil {
 		return err
 	}
-	p.out = Placed{Order: p.first}
+	p.out = Placed{Order: p.draft.New(p.key, p.merchant, p.cell, tx.Now())} // what was made ready may have been tried
 	o := &p.out.Order
-	o.CreatedAt, o.UpdatedAt = tx.Now(), tx.Now()
 	err := order.Note(tx, o, "order.created", time.Time{}, order.Happened{})
 	if err != nil {
 		return err
@@ -230,7 +234,7 @@ func (p *placing) before(tx *db.Tx) (known bool, err error) {
 	if p.draft.ExternalID == "" {
 		return false, nil
 	}
-	o, err := order.Peek(tx, p.first.Merchant, p.draft.ExternalID)
+	o, err := order.Peek(tx, p.merchant, p.draft.ExternalID)
 	switch {
 	case fault.KindOf(err) == fault.NotFound:
 		return false, nil
@@ -297,9 +301,10 @@ func (b *Book) askFor(o *order.Order, now time.Time, tried map[int64]bool) (q As
 // when it is run again. A transaction that overstayed is given up while its function still runs, so
 // what that one takes afterwards goes straight back.
 type holds struct {
-	b    *Book
-	pre  *pick // chosen before the transaction began, until that has looked at it
-	runs int
+	b      *Book
+	pre    *pick // chosen before the transaction began, until that has looked at it
+	runs   int
+	healed bool // the rows were looked at before the transaction began: see assign
 
 	mu   sync.Mutex
 	kept []*pick
@@ -395,7 +400,7 @@ func (h *holds) next(q *Ask) (*pick, bool) {
 // writes o. Claims that the database refuses teach the index and lead to the next store.
 func (b *Book) assign(tx *db.Tx, h *holds, o *order.Order, tried map[int64]bool) (*order.Assignment, *partner.Store, error) {
 	q, inTime := b.askFor(o, tx.Now(), tried)
-	healed := false
+	healed := h.healed && h.runs == 1
 	for inTime {
 		p, ok := h.next(&q)
 		if !ok {
@@ -491,9 +496,12 @@ func (b *Book) learn(q db.Queryer, sh shop, slot time.Time) error {
 }
 
 // heal learns about the nearest stores that q only lacks room or goods at, and reports whether one
-// of them can serve it after all. A store is learnt about once a second at most: when a whole town
-// is full, that is no news.
+// of them can serve it after all. A store is learnt about once a second at most, and healEachSecond stores
+// in all: when a whole town is full, or goods are asked for that nobody has, that is no news.
 func (b *Book) heal(r db.Queryer, q *Ask) (bool, error) {
+	if !b.healing.take(q.Now.Unix(), healAtOnce, healEachSecond) {
+		return false, nil
+	}
 	var near []shop
 	seen := 0
 	b.index.walk(q, func(sh *shop, o obstacle) bool {
@@ -514,9 +522,31 @@ func (b *Book) heal(r db.Queryer, q *Ask) (bool, error) {
 // healAtOnce is how many stores a hopeless order reads the rows of, lookedAt how many it looks at
 // in the index: beyond the nearest, more does not help the people near the order.
 const (
-	healAtOnce = 4
-	lookedAt   = 200
+	healAtOnce     = 4
+	lookedAt       = 200
+	healEachSecond = 1000
 )
+
+// allowance is so much of something in each second.
+type allowance struct {
+	mu     sync.Mutex
+	second int64
+	taken  int
+}
+
+// take reports whether n more fit into the second.
+func (a *allowance) take(second int64, n, most int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if second != a.second {
+		a.second, a.taken = second, 0
+	}
+	if a.taken+n > most {
+		return false
+	}
+	a.taken += n
+	return true
+}
 
 func goods(items []order.Item) []partner.Item {
 	out := make([]partner.Item, len(items))

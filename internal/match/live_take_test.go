@@ -213,3 +213,18 @@ func TestAQuestionDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestAnAllowanceIsForEachSecond(t *testing.T) {
+	var a allowance
+	for i, want := range []bool{true, true, false, false} {
+		if got := a.take(7, 4, 10); got != want {
+			t.Errorf("take %d: %v", i, got)
+		}
+	}
+	if !a.take(8, 4, 10) || !a.take(8, 4, 10) || a.take(8, 4, 10) {
+		t.Error("another second has its own")
+	}
+	if !a.take(7, 4, 10) {
+		t.Error("a clock that was set back brings the next one, and does not stop it for ever")
+	}
+}

@@ -279,7 +279,7 @@ type Given struct {
 // afterwards but by Insert.
 func Give(o *Order, a *Assignment, told []event.New, actor string) (*Given, error) {
 	o.Version = 1
-	g := &Given{order: o.row(), assignment: a.row()}
+	g := &Given{order: o.row(), assignment: a.row(), events: make([]event.Ready, 0, len(told))}
 	for _, e := range told {
 		r, err := e.Ready(actor, o.CreatedAt)
 		if err != nil {

@@ -31,21 +31,31 @@ func Append(b []byte, value any) []byte {
 	case nil:
 		return append(b, kindNull)
 	case int64:
-		return binary.BigEndian.AppendUint64(append(b, kindInt), uint64(v))
+		return AppendInt(b, v)
 	case bool:
-		n := uint64(0)
+		n := int64(0)
 		if v {
 			n = 1
 		}
-		return binary.BigEndian.AppendUint64(append(b, kindInt), n)
+		return AppendInt(b, n)
 	case float64:
 		return binary.BigEndian.AppendUint64(append(b, kindReal), math.Float64bits(v))
 	case string:
-		return append(binary.BigEndian.AppendUint32(append(b, kindText), uint32(len(v))), v...)
+		return AppendText(b, v)
 	case []byte:
 		return append(binary.BigEndian.AppendUint32(append(b, kindBytes), uint32(len(v))), v...)
 	}
 	panic(fmt.Sprintf("seal: a row has no %T", value))
+}
+
+// AppendInt is Append for whoever has no interface at hand: making one costs an allocation.
+func AppendInt(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, kindInt), uint64(n))
+}
+
+// AppendText is AppendInt for a text.
+func AppendText(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(append(b, kindText), uint32(len(s))), s...)
 }
 
 // Of digests values under a word for what they are.

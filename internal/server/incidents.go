@@ -121,7 +121,7 @@ func (k *call) replyIncident(i *care.Incident) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.Order, err = k.wholeOrder(p); err != nil {
+	if w.Order, err = k.wholeOrder(&p); err != nil {
 		return err
 	}
 	if w.Attempts, err = k.attemptsOut(o.Key); err != nil {

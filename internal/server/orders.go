@@ -181,7 +181,7 @@ func (k *call) storeOut(s *partner.Store) *wireOrderStore {
 }
 
 // orderOut is p as this caller may see it.
-func (k *call) orderOut(p match.Placed) (wireOrder, error) {
+func (k *call) orderOut(p *match.Placed) (wireOrder, error) {
 	w, err := k.wholeOrder(p)
 	if err == nil && k.who.Role == auth.RoleStore {
 		forStore(&w, &p.Order, p.Assignment)
@@ -238,7 +238,7 @@ func deliveredAt(o *order.Order) *time.Time {
 	return o.EndedAt
 }
 
-func (k *call) wholeOrder(p match.Placed) (wireOrder, error) {
+func (k *call) wholeOrder(p *match.Placed) (wireOrder, error) {
 	o := &p.Order
 	merchant, err := k.Keys.MerchantName(k.ctx, o.Merchant)
 	if err != nil {
@@ -291,7 +291,7 @@ func (k *call) wholeOrder(p match.Placed) (wireOrder, error) {
 }
 
 func (k *call) replyOrder(status int, p match.Placed) error {
-	w, err := k.orderOut(p)
+	w, err := k.orderOut(&p)
 	if err != nil {
 		return err
 	}
@@ -366,7 +366,7 @@ func (k *call) place(merchant int64, in *orderIn, r *repeat) (answer outcome, er
 
 // placed is the answer to an order that was taken in, now or before.
 func (k *call) placed(p match.Placed) (answer outcome, err error) {
-	w, err := k.orderOut(p)
+	w, err := k.orderOut(&p)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -578,7 +578,7 @@ func (k *call) listOrders() error {
 		if err != nil {
 			return err
 		}
-		if out[i], err = k.orderOut(p); err != nil {
+		if out[i], err = k.orderOut(&p); err != nil {
 			return err
 		}
 		last = o.Key
@@ -711,7 +711,7 @@ func (k *call) assignmentOut(p match.Placed, a *order.Assignment) (wireAssignmen
 		// What became of the order afterwards is not this store's business.
 		mine.Assignment, mine.Store, mine.Order.Store, mine.Order.Promise = nil, nil, 0, nil
 	}
-	o, err := k.wholeOrder(mine)
+	o, err := k.wholeOrder(&mine)
 	if err != nil {
 		return wireAssignment{}, err
 	}
