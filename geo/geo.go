@@ -169,6 +169,24 @@ func Parent(c Cell, res int) (Cell, error) {
 	return Cell(up), nil
 }
 
+// Above is [Parent] by the index's bits alone, without a call into C, for a cell
+// that exists and a res that is not finer than its own.
+func (c Cell) Above(res int) Cell {
+	return c&^(15<<52) | Cell(res)<<52 | (1<<(3*(MaxRes-res)) - 1)
+}
+
+// Within is the range of the numbers of the cells of resolution res within c. An H3 index holds its
+// resolution in bits 52 to 55 and then 3 bits for each finer step, 0 to 6, 7 when unused: the
+// descendants of a cell are therefore a range.
+func Within(c Cell, res int) (from, to Cell) {
+	from, to = c, c
+	for r := c.Resolution() + 1; r <= res; r++ {
+		from += 1<<52 - 7<<(3*(MaxRes-r))
+		to += 1<<52 - 1<<(3*(MaxRes-r))
+	}
+	return from, to
+}
+
 // Center returns the middle of c. For a value that is no cell it is a point
 // that does not pass [Check].
 func Center(c Cell) Point {
@@ -230,7 +248,7 @@ var ErrTooManyCells = errors.New("geo: the box holds too many cells at this reso
 // touch it. H3's own polygon filling works on a flat map, so it loses cells at
 // the poles and needs the box cut up at the antimeridian; this does not.
 func CellsInBox(west, south, east, north float64, res, limit int) ([]Cell, error) {
-	b, err := newBox(west, south, east, north)
+	b, err := NewBox(west, south, east, north)
 	if err != nil {
 		return nil, err
 	}
@@ -257,34 +275,61 @@ func CellsInBox(west, south, east, north float64, res, limit int) ([]Cell, error
 	return found, nil
 }
 
-// box is a piece of the earth between two parallels and two meridians: width
+// Box is a piece of the earth between two parallels and two meridians: width
 // degrees eastward from west.
-type box struct {
+type Box struct {
 	west, width, south, north float64
 }
 
-func newBox(west, south, east, north float64) (box, error) {
+// NewBox is the box from (south, west) to (north, east) in degrees. One with
+// west > east crosses the antimeridian. It fails when a corner does not pass
+// [Check] or south lies above north.
+func NewBox(west, south, east, north float64) (Box, error) {
 	for _, corner := range []Point{{south, west}, {north, east}} {
 		if ok, hint := Check(corner); !ok {
-			return box{}, errors.New("geo: box: " + hint)
+			return Box{}, errors.New("geo: box: " + hint)
 		}
 	}
 	if south > north {
-		return box{}, errors.New("geo: box: south must not be above north")
+		return Box{}, errors.New("geo: box: south must not be above north")
 	}
 	width := east - west
 	if width < 0 {
 		width += 360
 	}
-	return box{west: west, width: width, south: south, north: north}, nil
+	return Box{west: west, width: width, south: south, north: north}, nil
 }
 
-func (b box) middle() Point {
+// World is the box that holds every point.
+func World() Box { return Box{west: -180, width: 360, south: -90, north: 90} }
+
+// Holds reports whether p lies in the box, its edges included.
+func (b Box) Holds(p Point) bool {
+	return eastward(b.west, p.Lng) <= b.width && b.south <= p.Lat && p.Lat <= b.north
+}
+
+// MayHold reports whether the centre of c, or of a cell below it, may lie in the
+// box. It says yes too often, never too seldom.
+func (b Box) MayHold(c Cell) bool { return b.distanceM(Center(c)) <= offspringM[c.Resolution()] }
+
+// offspringM is how far, in metres, the centre of a cell below one of each
+// resolution lies from its own at most. Seven cells of one resolution make one of
+// the next coarser, so their centres are 1/sqrt(7) of its spacing apart, and so on
+// down: 0.61 spacings in all, of which the average is sqrt(3) * 1,281 km at
+// resolution 0. The rest is for how unequal the cells of a resolution are.
+var offspringM = func() (reach [MaxRes + 1]float64) {
+	for res, m := 0, 0.61*math.Sqrt(3)*1_281_256*1.3; res <= MaxRes; res, m = res+1, m/math.Sqrt(7) {
+		reach[res] = m
+	}
+	return reach
+}()
+
+func (b Box) middle() Point {
 	return Point{Lat: (b.south + b.north) / 2, Lng: wrapLng(b.west + b.width/2)}
 }
 
 // touches says whether the circle around c's corners reaches the box.
-func (b box) touches(c Cell) bool {
+func (b Box) touches(c Cell) bool {
 	center := Center(c)
 	gap := b.distanceM(center)
 	if gap == 0 {
@@ -298,7 +343,7 @@ func (b box) touches(c Cell) bool {
 }
 
 // distanceM returns the metres from p to the nearest point of the box.
-func (b box) distanceM(p Point) float64 {
+func (b Box) distanceM(p Point) float64 {
 	if eastward(b.west, p.Lng) <= b.width {
 		return DistanceM(p, Point{Lat: clamp(p.Lat, b.south, b.north), Lng: p.Lng})
 	}
@@ -309,7 +354,7 @@ func (b box) distanceM(p Point) float64 {
 // sideM returns the metres from p to the box's side on the meridian lng. The
 // nearest point of the side is the foot of the perpendicular from p if that
 // lies on the side, else one of the ends.
-func (b box) sideM(p Point, lng float64) float64 {
+func (b Box) sideM(p Point, lng float64) float64 {
 	const radian = math.Pi / 180
 	sinLat, cosLat := math.Sincos(p.Lat * radian)
 	foot := math.Atan2(sinLat, cosLat*math.Cos((p.Lng-lng)*radian)) / radian

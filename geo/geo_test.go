@@ -440,3 +440,53 @@ func BenchmarkCellsInBox(b *testing.B) {
 		sink += float64(len(cells))
 	}
 }
+
+func TestWhatLiesBelowACellIsARangeOfNumbers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		fine, coarse := rapid.IntRange(0, geo.MaxRes).Draw(t, "fine"), rapid.IntRange(0, geo.MaxRes).Draw(t, "coarse")
+		if fine < coarse {
+			fine, coarse = coarse, fine
+		}
+		at, err := geo.CellOf(anyPoint().Draw(t, "at"), fine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, err := geo.Parent(at, coarse)
+		if err != nil || at.Above(coarse) != up {
+			t.Fatalf("above %v at %d is %v, want %v (%v)", at, coarse, at.Above(coarse), up, err)
+		}
+		if first, last := geo.Within(up, fine); at < first || last < at {
+			t.Fatalf("%v is not between %v and %v, the cells in %v", at, first, last, up)
+		}
+		other, err := geo.CellOf(anyPoint().Draw(t, "another"), fine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first, last := geo.Within(up, fine); (first <= other && other <= last) != (other.Above(coarse) == up) {
+			t.Fatalf("%v and the range %v to %v of %v", other, first, last, up)
+		}
+		// A box no larger than the fine cell's centre is missed from none of the cells above it.
+		mid := geo.Center(at)
+		b, err := geo.NewBox(mid.Lng, mid.Lat, mid.Lng, mid.Lat)
+		if err != nil || !b.Holds(mid) || !b.MayHold(up) || !geo.World().MayHold(up) || !geo.World().Holds(mid) {
+			t.Fatalf("%v holds the centre of %v, which belongs to %v (%v)", b, at, up, err)
+		}
+	})
+}
+
+func TestABoxIsAskedForPointsAndForCells(t *testing.T) {
+	fiji, err := geo.NewBox(177, -19, -178, -16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[geo.Point]bool{{Lat: -17, Lng: 178}: true, {Lat: -17, Lng: -179}: true, {Lat: -17, Lng: 180}: true,
+		{Lat: -17, Lng: 176}: false, {Lat: -17, Lng: -177}: false, {Lat: -20, Lng: 179}: false} {
+		if fiji.Holds(p) != want {
+			t.Errorf("%v in the box: %v", p, !want)
+		}
+	}
+	tokyo, err := geo.CellOf(geo.Point{Lat: 35.68, Lng: 139.77}, geo.DemandRes)
+	if err != nil || fiji.MayHold(tokyo) {
+		t.Errorf("Tokyo may be in Fiji (%v)", err)
+	}
+}

@@ -70,7 +70,7 @@ func messages(tasks *prestock.Book, c *config, log *slog.Logger) notify.Options 
 	return notify.Options{Contact: contact, Loopback: c.PushLoopback, Log: log,
 		Say: func(ctx context.Context, t notify.Told) (notify.Message, error) {
 			n, err := tasks.Notice(ctx, t.Store, prestock.Said{Task: t.Subject, Kind: t.Kind})
-			return notify.Message{Lang: n.Lang, Title: n.Title, Body: n.Body, After: n.After, Until: n.Until, Moot: n.Moot}, err
+			return notify.Message{Lang: n.Lang, Title: n.Title, Body: n.Body, After: n.After, Until: n.Until, Moot: n.Moot, Quantity: n.Open()}, err
 		}}
 }
 
@@ -91,6 +91,19 @@ func jobs(d *db.DB, p server.Parts) []job.Job {
 			Run: func(ctx context.Context, _ *job.Slot) error {
 				_, err := orders.Archive(ctx, d.Now().Add(-keepHot))
 				return err
+			}},
+		{Name: "search", Schedule: job.Every(5 * time.Second),
+			Idle: func(ctx context.Context) (bool, error) {
+				phones, err := orders.AnyPhones(ctx, order.Settled)
+				if err != nil || phones {
+					return false, err
+				}
+				names, err := stores.AnyNames(ctx)
+				return !names, err
+			},
+			Run: func(ctx context.Context, _ *job.Slot) error {
+				_, err := orders.TakePhones(ctx, order.Settled)
+				return errors.Join(err, stores.TakeNames(ctx))
 			}},
 		{Name: "purge", Schedule: job.Every(time.Hour),
 			Run: func(ctx context.Context, _ *job.Slot) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"doorstep/internal/db"
+	"doorstep/internal/event"
 	"doorstep/internal/fault"
 	"doorstep/internal/job"
 	"doorstep/internal/server"
@@ -59,7 +61,9 @@ func (a *app) jobRunCommand() *cobra.Command {
 	return &cobra.Command{Use: "run NAME", Short: "Run a job now, in this process", Args: exactly(1),
 		RunE: a.with(func(ctx context.Context, c *config, args []string) error {
 			return a.inHouse(ctx, c, func(ctx context.Context, p server.Parts) error {
-				err := p.Jobs.RunNow(ctx, args[0])
+				err := p.Jobs.RunNow(ctx, args[0], func(tx *db.Tx) error {
+					return event.NoteMatter(tx, "job:"+args[0], "job.started", map[string]any{"job": args[0]})
+				})
 				if fault.KindOf(err) == fault.NotFound {
 					var known []string
 					list, _ := p.Jobs.List(ctx)

@@ -422,7 +422,12 @@ func (b *Book) Enable(ctx context.Context, account int64) (Account, error) {
 
 // SignOut ends every session of an account. Errors: fault.NotFound.
 func (b *Book) SignOut(ctx context.Context, account int64) (Account, error) {
-	return b.change(ctx, account, func(tx *db.Tx, r *accountRow) error { return b.endSessions(tx, r.Key, 0) })
+	return b.change(ctx, account, func(tx *db.Tx, r *accountRow) error {
+		if err := b.endSessions(tx, r.Key, 0); err != nil {
+			return err
+		}
+		return tellAccount(tx, r, "account.signed_out_everywhere", nil)
+	})
 }
 
 // change works on one account; whoever is signed in with it is looked up anew from then on.
@@ -463,6 +468,19 @@ func notLast(tx *db.Tx, r *accountRow) error {
 func (b *Book) Account(ctx context.Context, key int64) (Account, error) {
 	r, err := accountIn(b.db.Read(ctx), key)
 	return r.account(), err
+}
+
+// AccountsOf are the accounts among keys, which are few.
+func (b *Book) AccountsOf(ctx context.Context, keys []int64) ([]Account, error) {
+	var rows []accountRow
+	if err := among(b.db.Read(ctx), &rows, selectAccount+`WHERE key IN (?)`, keys); err != nil {
+		return nil, err
+	}
+	accounts := make([]Account, len(rows))
+	for i, r := range rows {
+		accounts[i] = r.account()
+	}
+	return accounts, nil
 }
 
 // AccountByLogin is the account with a login. Errors: fault.NotFound.

@@ -76,6 +76,7 @@ type KeyInfo struct {
 	CreatedAt    time.Time
 	ExpiresAt    *time.Time
 	RevokedAt    *time.Time
+	UsedAt       *time.Time // the last time, to the hour; nil: never
 }
 
 const maxName = 100 // characters

@@ -56,10 +56,29 @@ func (b *Book) Authenticate(ctx context.Context, secret string) (Principal, erro
 	if err != nil {
 		return Principal{}, err
 	}
-	if !e.opens(b.db.Now().UnixMilli()) {
+	now := b.db.Now().UnixMilli()
+	if !e.opens(now) {
 		return Principal{}, refused()
 	}
+	if now-e.seen >= usedEvery.Milliseconds() && e.noting.CompareAndSwap(false, true) {
+		b.noteUsed(ctx, e.principal.Key)
+	}
 	return e.principal, nil
+}
+
+// usedEvery is how finely the last use of a key is told: a key that sends thousands of orders a second
+// costs one small write an hour for it.
+const usedEvery = time.Hour
+
+// noteUsed writes that a key is in use. When that fails a later request tries again.
+func (b *Book) noteUsed(ctx context.Context, key int64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), seenNow)
+	defer cancel()
+	_ = b.db.InTx(ctx, func(tx *db.Tx) error {
+		now := tx.Now().UnixMilli()
+		_, err := tx.Exec(`UPDATE api_key SET used_at = ? WHERE key = ? AND (used_at IS NULL OR used_at <= ?)`, now, key, now-usedEvery.Milliseconds())
+		return err
+	})
 }
 
 // opening reads what a digest opens into e, and leaves it empty when that is nothing any more;
@@ -112,6 +131,9 @@ func (b *Book) openKey(q db.Queryer, hash string, e *entry) error {
 		Store: r.Store, Merchant: r.Merchant, Live: true, Name: r.Name}
 	if r.ExpiresAt != nil {
 		e.expires = *r.ExpiresAt
+	}
+	if r.UsedAt != nil {
+		e.seen = *r.UsedAt
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type entry struct {
 	read       time.Time // on the real clock, taken before the row was read
 	generation uint64    // of the book when the row was read
 	renewing   atomic.Bool
-	seen       int64       // of a session: ms of the database's clock when use of it was last noted
+	seen       int64       // ms of the database's clock when use of the key or session was last noted
 	noting     atomic.Bool // one request notes it anew
 }
 

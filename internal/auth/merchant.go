@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"time"
 
 	"doorstep/internal/db"
 	"doorstep/internal/event"
@@ -28,6 +29,64 @@ func (b *Book) FindMerchant(ctx context.Context, name string) (key int64, ok boo
 		return 0, false, nil
 	}
 	return key, err == nil, err
+}
+
+// Merchant is one who sends orders.
+type Merchant struct {
+	Key       int64
+	Name      string
+	CreatedAt time.Time
+}
+
+type merchantRow struct {
+	Key       int64
+	Name      string
+	CreatedAt int64 `db:"created_at"`
+}
+
+func (r merchantRow) merchant() Merchant {
+	return Merchant{r.Key, r.Name, time.UnixMilli(r.CreatedAt).UTC()}
+}
+
+// Merchants is a page of them in the order in which they came; cursor is the key of the last one seen.
+func (b *Book) Merchants(ctx context.Context, cursor int64, limit int) (merchants []Merchant, more bool, err error) {
+	var rows []merchantRow
+	if err := b.db.Read(ctx).Select(&rows, `SELECT key, name, created_at FROM merchant WHERE key > ? ORDER BY key LIMIT ?`, cursor, limit+1); err != nil {
+		return nil, false, err
+	}
+	if more = len(rows) > limit; more {
+		rows = rows[:limit]
+	}
+	for _, r := range rows {
+		merchants = append(merchants, r.merchant())
+	}
+	return merchants, more, nil
+}
+
+// MerchantsOf are the merchants among keys, which are few.
+func (b *Book) MerchantsOf(ctx context.Context, keys []int64) ([]Merchant, error) {
+	var rows []merchantRow
+	if err := among(b.db.Read(ctx), &rows, `SELECT key, name, created_at FROM merchant WHERE key IN (?)`, keys); err != nil {
+		return nil, err
+	}
+	merchants := make([]Merchant, len(rows))
+	for i, r := range rows {
+		merchants[i] = r.merchant()
+	}
+	return merchants, nil
+}
+
+// KeysOf are the keys among keys, which are few, without their secrets.
+func (b *Book) KeysOf(ctx context.Context, keys []int64) ([]KeyInfo, error) {
+	var rows []keyRow
+	if err := among(b.db.Read(ctx), &rows, selectKey+`WHERE k.key IN (?)`, keys); err != nil {
+		return nil, err
+	}
+	infos := make([]KeyInfo, len(rows))
+	for i, r := range rows {
+		infos[i] = r.info()
+	}
+	return infos, nil
 }
 
 // NoteMerchant appends an event of type typ to a merchant's story; data names no person. Two who do so at

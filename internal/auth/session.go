@@ -236,6 +236,19 @@ func (b *Book) SessionOf(ctx context.Context, key int64, what string) (Session, 
 	return r.info(), err
 }
 
+// SessionsOf are the sessions among keys, which are few, those that ended included.
+func (b *Book) SessionsOf(ctx context.Context, keys []int64) ([]Session, error) {
+	var rows []sessionRow
+	if err := among(b.db.Read(ctx), &rows, selectSession+`WHERE key IN (?)`, keys); err != nil {
+		return nil, err
+	}
+	sessions := make([]Session, len(rows))
+	for i, r := range rows {
+		sessions[i] = r.info()
+	}
+	return sessions, nil
+}
+
 // Sessions are those of an account that are open, newest first; cursor and next as in List.
 func (b *Book) Sessions(ctx context.Context, account, cursor int64, limit int) ([]Session, int64, error) {
 	return b.open(ctx, `account_key = ? AND account_key <> 0`, account, cursor, limit)

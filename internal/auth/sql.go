@@ -18,11 +18,12 @@ type keyRow struct {
 	CreatedAt    int64  `db:"created_at"`
 	ExpiresAt    *int64 `db:"expires_at"`
 	RevokedAt    *int64 `db:"revoked_at"`
+	UsedAt       *int64 `db:"used_at"`
 	event.Chain
 }
 
 const selectKey = `SELECT k.key, k.hint, k.name, k.role, k.store_key, k.merchant_key, coalesce(m.name, '') AS merchant_name,
-	k.created_at, k.expires_at, k.revoked_at, k.last_event, k.event_count
+	k.created_at, k.expires_at, k.revoked_at, k.used_at, k.last_event, k.event_count
 	FROM api_key k LEFT JOIN merchant m ON m.key = k.merchant_key `
 
 func byHash(q db.Queryer, hash string) (r keyRow, err error) {
@@ -41,6 +42,18 @@ func before(q db.Queryer, cursor int64, limit int) (rows []keyRow, err error) {
 	}
 	err = q.Select(&rows, selectKey+`WHERE k.key < ? ORDER BY k.key DESC LIMIT ?`, cursor, limit)
 	return rows, err
+}
+
+// among reads the rows of few keys; query holds IN (?).
+func among(q db.Queryer, dest any, query string, keys []int64) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	query, args, err := db.In(query, keys)
+	if err != nil {
+		return err
+	}
+	return q.Select(dest, query, args...)
 }
 
 func insertKey(tx *db.Tx, k KeyInfo, hash string, c event.Chain) error {
@@ -62,7 +75,7 @@ func merchantName(q db.Queryer, key int64) (name string, err error) {
 
 func (r keyRow) info() KeyInfo {
 	return KeyInfo{Key: r.Key, Hint: r.Hint, Name: r.Name, Role: Role(r.Role), Store: r.Store, Merchant: r.Merchant,
-		MerchantName: r.MerchantName, CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), ExpiresAt: at(r.ExpiresAt), RevokedAt: at(r.RevokedAt)}
+		MerchantName: r.MerchantName, CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), ExpiresAt: at(r.ExpiresAt), RevokedAt: at(r.RevokedAt), UsedAt: at(r.UsedAt)}
 }
 
 func at(ms *int64) *time.Time {

@@ -3,6 +3,7 @@ package dropoff
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"doorstep/internal/db"
 	"doorstep/internal/event"
+	"doorstep/internal/fault"
 	"doorstep/internal/ident"
 	"doorstep/internal/order"
 )
@@ -33,6 +35,15 @@ func (b *Book) Attempts(ctx context.Context, key int64) ([]Attempt, error) {
 		list[n-1].contest(o.Dispute)
 	}
 	return list, err
+}
+
+// OrderOf is the order of a visit; fault.Missing when there is no such visit.
+func (b *Book) OrderOf(ctx context.Context, attempt int64) (key int64, err error) {
+	err = b.db.Read(ctx).Get(&key, `SELECT order_key FROM attempt WHERE key = ?`, attempt)
+	if errors.Is(err, db.ErrNoRows) {
+		err = fault.Missing("visit")
+	}
+	return key, err
 }
 
 // contest shows what the customer's dispute made of the delivery.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"doorstep/internal/db"
@@ -73,6 +74,9 @@ func Append(tx *db.Tx, c *Chain, e New) error {
 	if err != nil {
 		return err
 	}
+	if tx.Context().Value(partKey{}) != nil {
+		r.act = nil
+	}
 	return r.Append(tx, c)
 }
 
@@ -80,6 +84,7 @@ func Append(tx *db.Tx, c *Chain, e New) error {
 type Ready struct {
 	row    db.Row
 	static seal.Digest
+	act    *act
 }
 
 // Ready makes e ready. Without a time of its own it occurred at now.
@@ -101,6 +106,7 @@ func (e New) Ready(actor string, now time.Time) (Ready, error) {
 	return Ready{
 		row:    log.Row(0, 0, 0, e.Type, e.Subject, e.Merchant, e.Store, actor, at, 0, data, make([]byte, len(seal.Digest{}))),
 		static: static(e.Type, e.Subject, e.Merchant, e.Store, actor, at, data),
+		act:    actOf(actor, e.Type, e.Subject),
 	}, nil
 }
 
@@ -118,6 +124,9 @@ func (r Ready) Append(tx *db.Tx, c *Chain) error {
 	r.row.Set(recordedColumn, l.RecordedAt)
 	copy(r.row.Bytes(hashColumn), h[:])
 	if err := tx.InsertRow(r.row); err != nil {
+		return err
+	}
+	if err := r.act.insert(tx, l.Seq); err != nil {
 		return err
 	}
 	*c = Chain{Last: l.Seq, Count: l.Sequence, hash: h, at: l.Seq}
@@ -155,16 +164,25 @@ func (r row) event() Event {
 		Data: json.RawMessage(r.Data)}
 }
 
-// Story is everything that happened to one subject, oldest first, walked back from its last event.
-func Story(q db.Queryer, last int64) ([]Event, error) {
+// Recent is the end of a story: at most limit events up to last, newest first.
+func Recent(q db.Queryer, last int64, limit int) ([]Event, error) {
 	var story []Event
-	for seq := last; seq != 0; {
+	for seq := last; seq != 0 && len(story) < limit; {
 		var r row
 		if err := q.Get(&r, `SELECT `+columns+` FROM event WHERE seq = ?`, seq); err != nil {
 			return nil, err
 		}
 		story = append(story, r.event())
 		seq = r.Prev
+	}
+	return story, nil
+}
+
+// Story is everything that happened to one subject, oldest first, walked back from its last event.
+func Story(q db.Queryer, last int64) ([]Event, error) {
+	story, err := Recent(q, last, math.MaxInt)
+	if err != nil {
+		return nil, err
 	}
 	for i, j := 0, len(story)-1; i < j; i, j = i+1, j-1 {
 		story[i], story[j] = story[j], story[i]

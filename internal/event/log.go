@@ -72,6 +72,20 @@ func (l *Log) After(ctx context.Context, cursor int64, limit int) (events []Even
 	return events, next, nil
 }
 
+// Stores are the stores that events of some types behind a cursor are about, each once, and the cursor to
+// ask from next. Of what the events say nothing is read.
+func Stores(ctx context.Context, d *db.DB, after int64, types ...string) (stores []int64, next int64, err error) {
+	end, err := End(ctx, d)
+	if err != nil || end <= after {
+		return nil, after, err
+	}
+	query, args, err := db.In(`SELECT DISTINCT store FROM event WHERE seq > ? AND seq <= ? AND store <> 0 AND type IN (?)`, after, end, types)
+	if err == nil {
+		err = d.Read(ctx).Select(&stores, query, args...)
+	}
+	return stores, end, err
+}
+
 // Next is After for one who waits: it returns when there is at least one event behind the cursor.
 //
 // Errors: ctx's when it ends; ErrClosed; what the database says when it fails.

@@ -90,6 +90,7 @@ const (
 	Account    = "usr"
 	Session    = "ses"
 	Device     = "dev"
+	Matter     = "mat"
 )
 
 // Names turns keys into names and back. It is safe for concurrent use.
@@ -211,6 +212,12 @@ func (n *Names) Digits(purpose string, key int64, digits int) string {
 		x /= 10
 	}
 	return string(out)
+}
+
+// Digest is a MAC of text for a purpose as a key to look up by: text that must not be kept, and is not to be
+// found by trying all there are, unless one also has the secret. Not negative.
+func (n *Names) Digest(purpose, text string) int64 {
+	return int64(binary.BigEndian.Uint64(n.sign(purpose, []byte(text))) >> 1)
 }
 
 func (n *Names) sign(purpose string, data []byte) []byte {

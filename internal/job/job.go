@@ -108,6 +108,8 @@ type Status struct {
 	Schedule  string
 	LastSlot  *time.Time // nil: never seen by a runner
 	LastState string     // due, running, done, failed, skipped
-	LastNote  string
-	NextSlot  time.Time // zero: none
+	LastNote  string     // what came of it, or why it failed
+	// StartedAt and FinishedAt are of the last try of the last slot; nil: not yet.
+	StartedAt, FinishedAt *time.Time
+	NextSlot              time.Time // zero: none
 }

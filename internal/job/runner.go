@@ -143,11 +143,12 @@ func (r *Runner) Tick(ctx context.Context) error {
 }
 
 // RunNow runs a job now, on a slot of its own, and returns how that went. A failed run is not
-// tried again. It waits for a run of the same job that is under way in this process.
+// tried again. It waits for a run of the same job that is under way in this process. What note
+// writes, unless it is nil, is written when the run begins, or not at all.
 //
 // Errors: fault.NotFound for an unknown name; fault.Conflict (job-running) when another process
 // runs the job; what Run returned.
-func (r *Runner) RunNow(ctx context.Context, name string) error {
+func (r *Runner) RunNow(ctx context.Context, name string, note func(*db.Tx) error) error {
 	w := r.find(name)
 	if w == nil {
 		return fault.Missing("job")
@@ -169,6 +170,11 @@ func (r *Runner) RunNow(ctx context.Context, name string) error {
 		// First what the schedule asks for: the slot made here would hide it from catching up.
 		if err := enlist(tx, &w.Job); err != nil {
 			return err
+		}
+		if note != nil {
+			if err := note(tx); err != nil {
+				return err
+			}
 		}
 		at, err := insertExtra(tx, name)
 		if err != nil {
@@ -203,7 +209,7 @@ func (r *Runner) List(ctx context.Context) ([]Status, error) {
 		switch {
 		case err == nil:
 			at := time.UnixMilli(l.Slot).UTC()
-			s.LastSlot, s.LastState, s.LastNote = &at, l.State, l.Note
+			s.LastSlot, s.LastState, s.LastNote, s.StartedAt, s.FinishedAt = &at, l.State, l.Note, moment(&l.StartedAt), moment(l.FinishedAt)
 		case !errors.Is(err, db.ErrNoRows):
 			return nil, err
 		}

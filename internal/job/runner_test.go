@@ -267,7 +267,7 @@ func TestAHolderThatLostItsLeaseIsRefused(t *testing.T) {
 
 		w.tick(quick)
 		w.want(w.effects())
-		if err := quick.RunNow(bg, "sweep"); fault.Code(err) != "job-running" || fault.KindOf(err) != fault.Conflict {
+		if err := quick.RunNow(bg, "sweep", nil); fault.Code(err) != "job-running" || fault.KindOf(err) != fault.Conflict {
 			t.Errorf("RunNow while another process runs it: %v", err)
 		}
 
@@ -447,18 +447,18 @@ func TestRunNow(t *testing.T) {
 					return leave(w.db, "me")(ctx, s)
 				}},
 			job.Job{Name: "hourly", Schedule: job.Every(time.Hour), Run: leave(w.db, "hourly")})
-		if err := r.RunNow(bg, "nothing"); fault.KindOf(err) != fault.NotFound {
+		if err := r.RunNow(bg, "nothing", nil); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("an unknown job: %v", err)
 		}
 		w.clock.Advance(5 * time.Minute)
-		w.must(r.RunNow(bg, "report"))
-		w.must(r.RunNow(bg, "report")) // at the same moment
+		w.must(r.RunNow(bg, "report", nil))
+		w.must(r.RunNow(bg, "report", nil)) // at the same moment
 		if n := w.count(`SELECT count(*) FROM effect`); n != 2 || runs != 2 {
 			t.Errorf("%d effects, %d runs", n, runs)
 		}
 		fails = true
 		w.clock.Advance(time.Minute)
-		if err := r.RunNow(bg, "report"); !errors.Is(err, no) {
+		if err := r.RunNow(bg, "report", nil); !errors.Is(err, no) {
 			t.Errorf("%v", err)
 		}
 		w.tick(r)
@@ -469,7 +469,7 @@ func TestRunNow(t *testing.T) {
 		// A slot that was missed is not forgotten because somebody ran the job by hand first.
 		w.tick(r)
 		w.clock.Set(noon.Add(61 * time.Minute))
-		w.must(r.RunNow(bg, "hourly"))
+		w.must(r.RunNow(bg, "hourly", nil))
 		w.tick(r)
 		w.want(w.effects()[2:], "13:00:00 hourly", "13:01:00 hourly")
 	})

@@ -139,14 +139,25 @@ func prune(tx *db.Tx, job string) error {
 }
 
 type lastRow struct {
-	Slot  int64
-	State string
-	Note  string
+	Slot       int64
+	State      string
+	Note       string
+	StartedAt  int64  `db:"started_at"`
+	FinishedAt *int64 `db:"finished_at"`
+}
+
+// moment is a time of a row; 0 and NULL are none.
+func moment(ms *int64) *time.Time {
+	if ms == nil || *ms == 0 {
+		return nil
+	}
+	t := time.UnixMilli(*ms).UTC()
+	return &t
 }
 
 // last is the newest slot of a job; ErrNoRows when it was never seen.
 func last(q db.Queryer, job string) (r lastRow, err error) {
-	err = q.Get(&r, `SELECT slot, state, note FROM job_slot WHERE job = ? ORDER BY slot DESC LIMIT 1`, job)
+	err = q.Get(&r, `SELECT slot, state, note, started_at, finished_at FROM job_slot WHERE job = ? ORDER BY slot DESC LIMIT 1`, job)
 	return r, err
 }
 

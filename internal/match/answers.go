@@ -149,6 +149,9 @@ func (b *Book) lose(ctx context.Context, assignment int64, to order.AssignmentSt
 		if err := order.MoveAssignment(tx, a, to, reason); err != nil {
 			return false, err
 		}
+		if err := heard(tx, a.Store, to); err != nil {
+			return false, err
+		}
 		return true, b.passOn(tx, h, o, a, event, reason)
 	})
 }

@@ -221,7 +221,7 @@ func TestAnAllowanceIsForEachSecond(t *testing.T) {
 			t.Errorf("take %d: %v", i, got)
 		}
 	}
-	if !a.take(8, 4, 10) || !a.take(8, 4, 10) || a.take(8, 4, 10) {
+	if !a.take(8, 10, 10) || a.take(8, 1, 10) {
 		t.Error("another second has its own")
 	}
 	if !a.take(7, 4, 10) {

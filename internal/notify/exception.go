@@ -124,6 +124,16 @@ func (b *Book) Exceptions(ctx context.Context, cursor int64, limit int) ([]Excep
 	return list, len(rows) > limit, nil
 }
 
+// Exception is one exception, open or closed; fault.Missing when there is none.
+func (b *Book) Exception(ctx context.Context, key int64) (Exception, error) {
+	var r exceptionRow
+	err := b.db.Read(ctx).Get(&r, `SELECT `+exceptionColumns+` FROM escalation WHERE key = ?`, key)
+	if errors.Is(err, db.ErrNoRows) {
+		return Exception{}, fault.Missing("exception")
+	}
+	return r.exception(), err
+}
+
 // CloseException notes that a person has seen to it; closing again changes nothing. fault.Missing when
 // there is none.
 func (b *Book) CloseException(ctx context.Context, key int64) (x Exception, err error) {

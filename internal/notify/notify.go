@@ -18,6 +18,8 @@
 // A push may reach the same phone twice, when a process dies between sending and noting that it did;
 // it carries the same id and topic, so the second replaces the first.
 //
+// Orders go another way, since an offer lives for minutes: see orders.go.
+//
 // When push ends without having reached any of a store's phones, or nobody has opened the inbox of a
 // store without any, a person is told: see Exception.
 package notify
@@ -50,6 +52,7 @@ type Message struct {
 	After             time.Time // not before: until then the store wants to hear nothing
 	Until             time.Time // when it is worth nothing any more
 	Moot              bool      // it is worth nothing now
+	Quantity          int       // that may be promised by one tap on the message; 0: nothing is asked
 }
 
 // Options of NewBook.
@@ -69,6 +72,7 @@ type Book struct {
 	o        Options
 	push     *push
 	channels []channel
+	orders   orders
 }
 
 // channel is a way to a store.
@@ -171,6 +175,7 @@ const (
 // Jobs are the scheduled work: messages every few seconds, old ones forgotten every hour.
 func Jobs(b *Book) []job.Job {
 	return []job.Job{
+		ordersJob(b),
 		{Name: "messages", Schedule: job.Every(5 * time.Second), Idle: b.idle,
 			Run: func(ctx context.Context, s *job.Slot) error {
 				told, sent, err := b.work(ctx)
@@ -331,7 +336,11 @@ func (b *Book) sendOne(ctx context.Context, d *Delivery) end {
 	if m.After.After(now) {
 		return end{state: Pending, next: m.After}
 	}
-	err = b.channelOf(d).send(ctx, d, m)
+	return outcome(b.channelOf(d).send(ctx, d, m), d.Tries, now, m.Until, rand.Float64())
+}
+
+// outcome is how the try ended that err came of.
+func outcome(err error, tries int, now, until time.Time, luck float64) end {
 	var no refusal
 	var wait pause
 	switch {
@@ -344,9 +353,9 @@ func (b *Book) sendOne(ctx context.Context, d *Delivery) end {
 	case errors.As(err, &no):
 		return end{state: Failed, detail: err.Error()}
 	case errors.As(err, &wait):
-		return again(d.Tries, now, m.Until, wait.after, err.Error(), rand.Float64())
+		return again(tries, now, until, wait.after, err.Error(), luck)
 	}
-	return again(d.Tries, now, m.Until, 0, err.Error(), rand.Float64())
+	return again(tries, now, until, 0, err.Error(), luck)
 }
 
 // again is when to try again after so many tries: four times as long each time, a fifth more or less

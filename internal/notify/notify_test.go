@@ -388,7 +388,7 @@ func TestTheJobsTellAndForget(t *testing.T) {
 		h.are(told, "inbox delivered 0")
 		// The keys of rows are made by the real clock.
 		h.clock.Set(time.Now().Add(91 * 24 * time.Hour))
-		h.must(runner.RunNow(ctx, "forget-messages"))
+		h.must(runner.RunNow(ctx, "forget-messages", nil))
 		h.are(told)
 	})
 }

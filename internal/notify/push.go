@@ -177,40 +177,68 @@ func (p *push) addresses(q db.Queryer, stores []int64) (map[int64][]int64, error
 	return at, err
 }
 
-// payload is what the app's service worker gets.
+// payload is what the app's service worker gets. What Action answers stands in the fields before it.
 type payload struct {
-	ID    string `json:"id"`
-	Task  string `json:"task_id"`
-	Kind  string `json:"kind"`
-	Lang  string `json:"lang"`
-	Title string `json:"title"`
-	Body  string `json:"body"`
-	Until string `json:"until"`
-	URL   string `json:"url"`
+	ID         string `json:"id,omitempty"`
+	Task       string `json:"task_id,omitempty"`
+	Quantity   string `json:"quantity,omitempty"`
+	Assignment string `json:"assignment_id,omitempty"`
+	Order      string `json:"order_id,omitempty"`
+	Action     string `json:"action,omitempty"`
+	Kind       string `json:"kind"`
+	Lang       string `json:"lang"`
+	Title      string `json:"title"`
+	Body       string `json:"body"`
+	Until      string `json:"until"`
+	URL        string `json:"url"`
+}
+
+// in puts m into p.
+func (p payload) in(m *Message) payload {
+	p.Lang, p.Title, p.Body, p.URL = m.Lang, m.Title, m.Body, "/store/"
+	p.Until = m.Until.UTC().Format("2006-01-02T15:04:05.000Z")
+	return p
 }
 
 func (p *push) send(ctx context.Context, d *Delivery, m Message) error {
-	to, err := subscription(p.db.Read(ctx), d.Store, d.Address)
+	task := p.names.Name(ident.Prestock, d.Subject)
+	told := payload{ID: p.names.Name(ident.Event, d.Event), Task: task, Kind: d.Kind}.in(&m)
+	if m.Quantity > 0 {
+		told.Quantity, told.Action = strconv.Itoa(m.Quantity), wordsFor(m.Lang).of(wordsFor(m.Lang).all, m.Quantity)
+	}
+	// One topic a task: what is not delivered yet is replaced by what comes later.
+	return p.post(ctx, d.Store, d.Address, told, task, max(m.Until.Sub(p.db.Now()), time.Minute))
+}
+
+// ringOne tells one phone of its store's orders. What comes later replaces what is not delivered yet.
+func (p *push) ringOne(ctx context.Context, store, phone int64, said orderWord) error {
+	told := payload{Kind: said.kind}.in(&said.Message)
+	if said.assignment != 0 {
+		told.Assignment, told.Order = p.names.Name(ident.Assignment, said.assignment), p.names.Name(ident.Order, said.order)
+		told.Action = wordsFor(said.Lang).accept
+	}
+	return p.post(ctx, store, phone, told, p.names.Name(ident.Store, store), said.Until.Sub(p.db.Now()))
+}
+
+// post gives a message to the push service of a phone, which keeps it as long as ttl.
+func (p *push) post(ctx context.Context, store, phone int64, told payload, topic string, ttl time.Duration) error {
+	to, err := subscription(p.db.Read(ctx), store, phone)
 	if errors.Is(err, db.ErrNoRows) {
 		return errDropped
 	}
 	if err != nil {
 		return err
 	}
-	task := p.names.Name(ident.Prestock, d.Subject)
-	text, err := json.Marshal(payload{ID: p.names.Name(ident.Event, d.Event), Task: task, Kind: d.Kind, Lang: m.Lang, Title: m.Title, Body: m.Body,
-		Until: m.Until.UTC().Format("2006-01-02T15:04:05.000Z"), URL: "/store/"})
+	text, err := json.Marshal(told)
 	if err != nil {
 		return err
 	}
-	left := min(max(m.Until.Sub(p.db.Now()), time.Minute), maxTTL)
 	urgency := webpush.UrgencyNormal
-	if left < 2*time.Hour {
+	if ttl < 2*time.Hour {
 		urgency = webpush.UrgencyHigh
 	}
-	// One topic a task: what is not delivered yet is replaced by what comes later.
 	res, err := webpush.SendNotificationWithContext(ctx, text, &webpush.Subscription{Endpoint: to.Endpoint, Keys: webpush.Keys{P256dh: to.P256dh, Auth: to.Auth}},
-		&webpush.Options{HTTPClient: p.client, Subscriber: p.contact, Topic: task, TTL: int(left.Seconds()), Urgency: urgency,
+		&webpush.Options{HTTPClient: p.client, Subscriber: p.contact, Topic: topic, TTL: int(min(ttl, maxTTL).Seconds()), Urgency: urgency,
 			VAPIDPublicKey: p.public, VAPIDPrivateKey: p.private})
 	if err != nil {
 		return failure(err)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"doorstep/geo"
 	"doorstep/internal/db"
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
@@ -37,6 +38,18 @@ func (b *Book) FindExternal(ctx context.Context, external string, store int64) (
 	return loadAll(b.db.Read(ctx), `SELECT `+orderColumns+` FROM orders`+w.String()+` ORDER BY key DESC LIMIT 2`, w.args...)
 }
 
+// WithExternal are the orders with an external id, newest first and at most limit; merchant narrows to those
+// of one, 0 does not.
+func (b *Book) WithExternal(ctx context.Context, external string, merchant int64, limit int) ([]Order, error) {
+	var w where
+	w.and(`key IN (SELECT key FROM orders WHERE external_id = ? AND archived_at IS NULL
+		UNION ALL SELECT order_key FROM archived_external WHERE external_id = ?)`, external, external)
+	if merchant != 0 {
+		w.and("merchant_key = ?", merchant)
+	}
+	return loadAll(b.db.Read(ctx), `SELECT `+orderColumns+` FROM orders`+w.String()+` ORDER BY key DESC LIMIT ?`, append(w.args, limit)...)
+}
+
 // GetAssignment is one assignment; fault.Missing when there is none.
 func (b *Book) GetAssignment(ctx context.Context, key int64) (Assignment, error) {
 	return LoadAssignment(b.db.Read(ctx), key)
@@ -58,7 +71,10 @@ type Filter struct {
 	Store        int64
 	Merchant     int64
 	CreatedAfter time.Time
+	CreatedUntil time.Time
+	Cell         geo.Cell  // those that go there; of resolution geo.MatchRes or coarser
 	OverdueAt    time.Time // only those whose next step is late then, as far as the log was told
+	Locked       bool      // only those whose code is locked
 	Cursor       int64
 	Limit        int
 }
@@ -69,7 +85,7 @@ func (b *Book) List(ctx context.Context, f Filter) ([]Order, bool, error) {
 	var w where
 	if len(f.Statuses) > 0 {
 		w.among("status", f.Statuses)
-		if open(f.Statuses) {
+		if Open(f.Statuses) {
 			w.and("ended_at IS NULL") // lets the partial indexes serve
 			if f.Store != 0 {
 				w.and("key IN (SELECT w.order_key FROM ("+openWork+") AS w)", f.Store)
@@ -85,8 +101,18 @@ func (b *Book) List(ctx context.Context, f Filter) ([]Order, bool, error) {
 	if !f.CreatedAfter.IsZero() {
 		w.and("created_at > ?", f.CreatedAfter.UnixMilli())
 	}
+	if !f.CreatedUntil.IsZero() {
+		w.and("created_at <= ?", f.CreatedUntil.UnixMilli())
+	}
+	if f.Cell != 0 {
+		from, to := geo.Within(f.Cell, geo.MatchRes)
+		w.and("cell BETWEEN ? AND ?", int64(from), int64(to))
+	}
 	if !f.OverdueAt.IsZero() {
 		w.and("step_due IS NOT NULL AND step_due <= ?", f.OverdueAt.UnixMilli())
+	}
+	if f.Locked {
+		w.and("ended_at IS NULL AND code_tries >= ?", MaxCodeTries)
 	}
 	if f.Cursor != 0 {
 		w.and("key < ?", f.Cursor)
@@ -101,7 +127,8 @@ func (b *Book) List(ctx context.Context, f Filter) ([]Order, bool, error) {
 	return out, false, nil
 }
 
-func open(statuses []string) bool {
+// Open reports whether an order in any of these states has not ended.
+func Open(statuses []string) bool {
 	for _, s := range statuses {
 		if Status(s).Terminal() {
 			return false
@@ -153,6 +180,22 @@ func (b *Book) ListAssignments(ctx context.Context, f AssignmentFilter) ([]Assig
 		out[i] = r.assignment()
 	}
 	return out, more, nil
+}
+
+// Work is an assignment that a store has to answer or to do.
+type Work struct {
+	Key      int64
+	Order    int64 `db:"order_key"`
+	Status   AssignmentStatus
+	Deadline *int64 // of an offer, ms
+	Stands   Status `db:"stands"` // the order's
+}
+
+// WorkOf is what a store has to answer or to do, oldest first.
+func WorkOf(q db.Queryer, store int64) (list []Work, err error) {
+	err = q.Select(&list, `SELECT a.key, a.order_key, a.status, a.deadline, o.status AS stands FROM (`+openWork+`) AS w
+		JOIN assignment a ON a.key = w.key JOIN orders o ON o.key = a.order_key WHERE a.status IN ('offered', 'accepted') ORDER BY a.key`, store)
+	return list, err
 }
 
 // Happened is what the event of a move says; it names no person.
@@ -249,4 +292,25 @@ func (b *Book) RenewLink(ctx context.Context, key int64) (Order, error) {
 		o.LinkVersion++
 		return true, Note(tx, o, "order.tracking_link_renewed", time.Time{}, Happened{})
 	})
+}
+
+// ExternalIDs are what the merchants call the orders among keys, which are few; one without is left out.
+func (b *Book) ExternalIDs(ctx context.Context, keys []int64) (map[int64]string, error) {
+	ids := map[int64]string{}
+	if len(keys) == 0 {
+		return ids, nil
+	}
+	query, args, err := db.In(`SELECT key, external_id FROM orders WHERE key IN (?) AND external_id IS NOT NULL`, keys)
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		Key        int64
+		ExternalID string `db:"external_id"`
+	}
+	err = b.db.Read(ctx).Select(&rows, query, args...)
+	for _, r := range rows {
+		ids[r.Key] = r.ExternalID
+	}
+	return ids, err
 }

@@ -31,6 +31,12 @@ func Erase(tx *db.Tx, o *Order) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.Overwrite(); err != nil {
+		return err
+	}
+	if err := forgetPhone(tx, o); err != nil {
+		return err
+	}
 	o.Dropoff = geo.Center(area)
 	if o.Cell, err = geo.CellOf(o.Dropoff, geo.MatchRes); err != nil {
 		return err

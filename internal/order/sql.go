@@ -380,6 +380,21 @@ const openWork = `WITH RECURSIVE slots (slot) AS (
 	SELECT a.key, a.order_key FROM work w JOIN assignment a ON a.key = w.key JOIN orders o ON o.key = a.order_key
 	WHERE o.assignment_key = a.key AND o.ended_at IS NULL`
 
+// AcceptedSince reports whether a store accepted work after t that it still has.
+func AcceptedSince(q db.Queryer, store int64, t time.Time) (bool, error) {
+	var n int
+	err := q.Get(&n, `SELECT count(*) FROM assignment WHERE key IN (SELECT w.key FROM (`+openWork+`) AS w) AND status = 'accepted' AND answered_at > ?`,
+		store, t.UnixMilli())
+	return n > 0, err
+}
+
+// WaitsAt reports whether an order waits for its store to answer or to pack it.
+func WaitsAt(q db.Queryer, store int64) (bool, error) {
+	var n int
+	err := q.Get(&n, `SELECT count(*) FROM orders WHERE key IN (SELECT w.order_key FROM (`+openWork+`) AS w) AND status IN ('created', 'confirmed')`, store)
+	return n > 0, err
+}
+
 type assignmentRow struct {
 	Key        int64
 	Order      int64 `db:"order_key"`

@@ -153,6 +153,16 @@ func (b *Book) Get(ctx context.Context, key int64) (Store, error) {
 	return s, err
 }
 
+// NamesOf are the names of the stores among keys, which are few, those that were removed included.
+func (b *Book) NamesOf(ctx context.Context, keys []int64) (map[int64]string, error) {
+	return namesOf(b.db.Read(ctx), keys)
+}
+
+// Story is what happened to a store last, newest first and at most limit events.
+func (b *Book) Story(ctx context.Context, s *Store, limit int) ([]event.Event, error) {
+	return event.Recent(b.db.Read(ctx), s.Chain.Last, limit)
+}
+
 // ByExternalID is the present store with this external id.
 func (b *Book) ByExternalID(ctx context.Context, external string) (Store, error) {
 	return loadByExternalID(b.db.Read(ctx), external)
@@ -162,6 +172,7 @@ func (b *Book) ByExternalID(ctx context.Context, external string) (Store, error)
 type Filter struct {
 	Status string   // as it is now: see StatusAt; several, separated by commas, mean any of them
 	Cell   geo.Cell // of resolution geo.MatchRes or coarser
+	Paired *bool    // nil: any; whether a phone is paired with it
 	After  int64    // the key of the last store seen
 	Limit  int      // at most so many; 0 is 50
 }
@@ -236,6 +247,13 @@ type decision struct {
 	store Store
 	event string
 	data  any
+}
+
+// fields are those that an update changes.
+func (d decision) fields() []string {
+	data, _ := d.data.(map[string]any)
+	names, _ := data["fields"].([]string)
+	return names
 }
 
 // change loads a store, has f decide, and keeps the outcome. ifVersion refuses any other version.

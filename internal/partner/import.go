@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"doorstep/internal/db"
+	"doorstep/internal/event"
 	"doorstep/internal/fault"
 )
 
@@ -27,6 +28,7 @@ const (
 type ImportOptions struct {
 	Format   string         // CSV or NDJSON
 	DryRun   bool           // tell what would happen, change nothing
+	Rows     bool           // tell of every row, not only of those that failed
 	Defaults Defaults       // for what rows do not say; the zero value is the book's
 	Progress func(done int) // called now and then with the rows done
 }
@@ -38,6 +40,8 @@ type ImportResult struct {
 	ErrorsOmitted                       int
 	UnknownColumns                      []string // of the CSV header, as written
 	DryRun                              bool
+	Told                                []RowOutcome // when all rows were asked for: the first maxRowsTold, in the order of the file
+	Untold                              int
 }
 
 // Rows is how many rows were dealt with.
@@ -53,7 +57,17 @@ type RowError struct {
 	Detail string
 }
 
+// RowOutcome is what became of one row.
+type RowOutcome struct {
+	Row        int
+	Outcome    string // created, updated, unchanged, failed
+	ExternalID string // "" when it could not be read
+	Name       string
+	Fields     []string // of an updated store: what changed
+}
+
 const (
+	maxRowsTold  = 25_000
 	chunkRows    = 500 // in one transaction: some 20 ms, which others can wait
 	maxRowErrors = 1000
 	maxColumns   = 500
@@ -81,10 +95,26 @@ func (b *Book) Import(ctx context.Context, r io.Reader, o ImportOptions) (Import
 	}
 	// What a transaction refuses is noted after what could not be read.
 	slices.SortStableFunc(im.result.Errors, func(a, b RowError) int { return cmp.Compare(a.Row, b.Row) })
+	slices.SortStableFunc(im.result.Told, func(a, b RowOutcome) int { return cmp.Compare(a.Row, b.Row) })
+	if untold := NoteImport(context.WithoutCancel(ctx), b.db, "stores", &im.result); err == nil {
+		err = untold
+	}
 	if err != nil && fault.KindOf(err) != fault.Invalid {
 		err = fmt.Errorf("the import stopped after %d rows, which are kept; repeat it to do the rest: %w", im.result.Rows(), err)
 	}
 	return im.result, err
+}
+
+// NoteImport tells the log of an import that changed something, also of one that stopped on its way: the
+// rows it kept are kept.
+func NoteImport(ctx context.Context, d *db.DB, what string, r *ImportResult) error {
+	if r.DryRun || r.Created+r.Updated == 0 {
+		return nil
+	}
+	return d.InTx(ctx, func(tx *db.Tx) error {
+		return event.NoteMatter(tx, what, "import.finished", map[string]any{"what": what, "created": r.Created, "updated": r.Updated,
+			"unchanged": r.Unchanged, "failed": r.Failed})
+	})
 }
 
 type importer struct {
@@ -212,7 +242,7 @@ func (im *importer) nextRow(rows *records) (c *candidate, end bool, err error) {
 	case err != nil:
 		return nil, false, err
 	case bad != nil:
-		im.fail(rows.row, RowError{Code: "unreadable", Detail: bad.Error()})
+		im.fail(rows.row, Input{}, RowError{Code: "unreadable", Detail: bad.Error()})
 		return nil, false, nil
 	case len(fields) == 0:
 		return nil, false, nil
@@ -234,13 +264,13 @@ func (im *importer) candidate(row int, fields []string) *candidate {
 	}
 	if in.ExternalID != nil {
 		if first, dup := im.seen[*in.ExternalID]; dup {
-			im.fail(row, RowError{Field: im.fieldOf("/external_id"), Code: "duplicate", Detail: fmt.Sprintf("row %d has this external_id already", first)})
+			im.fail(row, in, RowError{Field: im.fieldOf("/external_id"), Code: "duplicate", Detail: fmt.Sprintf("row %d has this external_id already", first)})
 			return nil
 		}
 		im.seen[strings.Clone(*in.ExternalID)] = row
 	}
 	if len(wrong) > 0 {
-		im.fail(row, wrong...)
+		im.fail(row, in, wrong...)
 		return nil
 	}
 	if in.Name != nil && strings.TrimSpace(*in.Name) == "" {
@@ -262,7 +292,31 @@ func checkExternalID(in *Input) error {
 	return f.Err()
 }
 
-func (im *importer) fail(row int, wrong ...RowError) {
+// tell notes what became of a row.
+func (im *importer) tell(o RowOutcome) {
+	switch {
+	case !im.options.Rows:
+	case len(im.result.Told) >= maxRowsTold:
+		im.result.Untold++
+	default:
+		im.result.Told = append(im.result.Told, o)
+	}
+}
+
+// outcome is a row before it is known what becomes of it.
+func (im *importer) outcome(row int, in Input) RowOutcome {
+	o := RowOutcome{Row: row, Outcome: rowFailed}
+	if im.options.Rows && in.ExternalID != nil {
+		o.ExternalID = strings.ToValidUTF8(clip(*in.ExternalID, maxExternalID), "\uFFFD")
+	}
+	if im.options.Rows && in.Name != nil {
+		o.Name = strings.ToValidUTF8(clip(*in.Name, 200), "\uFFFD")
+	}
+	return o
+}
+
+func (im *importer) fail(row int, in Input, wrong ...RowError) {
+	im.tell(im.outcome(row, in))
 	im.result.Failed++
 	for _, e := range wrong {
 		if len(im.result.Errors) >= maxRowErrors {
@@ -312,9 +366,9 @@ func (im *importer) flush(ctx context.Context, chunk []candidate) error {
 		return nil
 	}
 	var tally ImportResult
-	var failed []func() // noted once the transaction, which may run twice, is over
-	decideAll := func(q db.Queryer, write func(*candidate, *Store) (string, error)) error {
-		tally, failed = ImportResult{}, nil
+	var noted []func() // once the transaction, which may run twice, is over
+	decideAll := func(q db.Queryer, write func(*candidate, *Store) (string, decision, error)) error {
+		tally, noted = ImportResult{}, nil
 		ids := make([]string, len(chunk))
 		for i := range chunk {
 			ids[i] = *chunk[i].in.ExternalID
@@ -329,12 +383,20 @@ func (im *importer) flush(ctx context.Context, chunk []candidate) error {
 			if s, ok := existing[*c.in.ExternalID]; ok {
 				old = &s
 			}
-			outcome, err := write(c, old)
+			outcome, d, err := write(c, old)
 			switch {
 			case err == nil:
 				tally.count(outcome)
+				if im.options.Rows {
+					told := im.outcome(c.row, c.in)
+					told.Outcome, told.Fields = outcome, d.fields()
+					if old != nil && told.Name == "" {
+						told.Name = old.Name
+					}
+					noted = append(noted, func() { im.tell(told) })
+				}
 			case fault.KindOf(err) == fault.Invalid:
-				failed = append(failed, func() { im.fail(c.row, im.rowErrors(err)...) })
+				noted = append(noted, func() { im.fail(c.row, c.in, im.rowErrors(err)...) })
 			default:
 				return err
 			}
@@ -344,16 +406,16 @@ func (im *importer) flush(ctx context.Context, chunk []candidate) error {
 	var err error
 	if im.options.DryRun {
 		q := im.book.db.Read(ctx)
-		err = decideAll(q, func(c *candidate, old *Store) (string, error) {
+		err = decideAll(q, func(c *candidate, old *Store) (string, decision, error) {
 			outcome, d, err := c.decide(old, im.options.Defaults)
 			if err == nil && outcome == rowUpdated {
 				err = rowKeepsPromises(q, old, &d.store)
 			}
-			return outcome, err
+			return outcome, d, err
 		})
 	} else {
-		err = im.book.inTx(ctx, func(tx *db.Tx) error {
-			return decideAll(tx, func(c *candidate, old *Store) (string, error) {
+		err = im.book.inTx(event.WithinAct(ctx), func(tx *db.Tx) error {
+			return decideAll(tx, func(c *candidate, old *Store) (string, decision, error) {
 				return im.book.importRow(tx, c, old, im.options.Defaults)
 			})
 		})
@@ -364,7 +426,7 @@ func (im *importer) flush(ctx context.Context, chunk []candidate) error {
 	im.result.Created += tally.Created
 	im.result.Updated += tally.Updated
 	im.result.Unchanged += tally.Unchanged
-	for _, note := range failed {
+	for _, note := range noted {
 		note()
 	}
 	if im.options.Progress != nil {
@@ -377,6 +439,7 @@ const (
 	rowCreated   = "created"
 	rowUpdated   = "updated"
 	rowUnchanged = "unchanged"
+	rowFailed    = "failed"
 )
 
 func (r *ImportResult) count(outcome string) {
@@ -411,32 +474,32 @@ func (c *candidate) decide(old *Store, defaults Defaults) (outcome string, d dec
 	return rowUpdated, decision{s, "store.updated", map[string]any{"fields": fields}}, nil
 }
 
-func (b *Book) importRow(tx *db.Tx, c *candidate, old *Store, defaults Defaults) (string, error) {
+func (b *Book) importRow(tx *db.Tx, c *candidate, old *Store, defaults Defaults) (string, decision, error) {
 	outcome, d, err := c.decide(old, defaults)
 	if err != nil {
-		return "", err
+		return "", d, err
 	}
 	switch outcome {
 	case rowCreated:
-		return outcome, b.insert(tx, &d.store)
+		return outcome, d, b.insert(tx, &d.store)
 	case rowUpdated:
 		// Read once more under its lock: the many were read without.
 		now, err := lockStore(tx, old.Key)
 		if fault.KindOf(err) == fault.NotFound {
-			return "", errRaced
+			return "", d, errRaced
 		}
 		if err != nil {
-			return "", err
+			return "", d, err
 		}
 		if outcome, d, err = c.decide(&now, defaults); err != nil || outcome != rowUpdated {
-			return outcome, err
+			return outcome, d, err
 		}
 		if err := rowKeepsPromises(tx, &now, &d.store); err != nil {
-			return "", err
+			return "", d, err
 		}
-		return outcome, b.keep(tx, &d.store, d)
+		return outcome, d, b.keep(tx, &d.store, d)
 	}
-	return outcome, nil
+	return outcome, d, nil
 }
 
 // rowKeepsPromises is what Update refuses too, as a fault of the row: the others go on.

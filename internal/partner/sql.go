@@ -201,8 +201,15 @@ func selectStores(q db.Queryer, f Filter, now time.Time) ([]Store, error) {
 		}
 		where = append(where, `(`+strings.Join(any, ` OR `)+`)`)
 	}
+	switch paired := ` EXISTS (SELECT 1 FROM session p WHERE p.store_key = store.key AND p.store_key <> 0 AND p.revoked_at IS NULL)`; {
+	case f.Paired == nil: // the table belongs to package auth
+	case *f.Paired:
+		where = append(where, paired)
+	default:
+		where = append(where, `NOT`+paired)
+	}
 	if f.Cell != 0 {
-		from, to := cellsWithin(f.Cell)
+		from, to := geo.Within(f.Cell, geo.MatchRes)
 		where = append(where, `cell BETWEEN ? AND ?`)
 		args = append(args, from, to)
 	}
@@ -213,18 +220,6 @@ func selectStores(q db.Queryer, f Filter, now time.Time) ([]Store, error) {
 		return nil, err
 	}
 	return stores(rows)
-}
-
-// cellsWithin is the range of the store cells within c. An H3 index holds its resolution in bits 52
-// to 55 and then 3 bits for each finer step, 0 to 6, 7 when unused: the descendants of a cell are
-// therefore a range of numbers.
-func cellsWithin(c geo.Cell) (from, to geo.Cell) {
-	from, to = c, c
-	for res := c.Resolution() + 1; res <= geo.MatchRes; res++ {
-		from += 1<<52 - 7<<(3*(geo.MaxRes-res))
-		to += 1<<52 - 1<<(3*(geo.MaxRes-res))
-	}
-	return from, to
 }
 
 // insertStore reports false when the external id was taken by a transaction that committed while
@@ -323,4 +318,25 @@ func millis(t *time.Time) *int64 {
 	}
 	ms := t.UnixMilli()
 	return &ms
+}
+
+// namesOf are the names of stores by their keys.
+func namesOf(q db.Queryer, keys []int64) (map[int64]string, error) {
+	names := map[int64]string{}
+	if len(keys) == 0 {
+		return names, nil
+	}
+	query, args, err := db.In(`SELECT key, name FROM store WHERE key IN (?)`, keys)
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		Key  int64
+		Name string
+	}
+	err = q.Select(&rows, query, args...)
+	for _, r := range rows {
+		names[r.Key] = r.Name
+	}
+	return names, err
 }

@@ -105,7 +105,7 @@ func Stockouts(q db.Queryer, after int64, limit int) ([]Stockout, error) {
 // Carried reports whether a store in a cell, of resolution geo.MatchRes or coarser, has ever counted a SKU on
 // its shelf: whether its stock-outs tell when it could not be had there.
 func Carried(q db.Queryer, cell geo.Cell, sku string) (bool, error) {
-	from, to := cellsWithin(cell)
+	from, to := geo.Within(cell, geo.MatchRes)
 	var n int64
 	err := q.Get(&n, `SELECT count(*) FROM (SELECT 1 FROM store s JOIN stock k ON k.store_key = s.key AND k.sku = ?
 		WHERE s.cell BETWEEN ? AND ? AND s.removed_at IS NULL LIMIT 1) AS carried`, sku, int64(from), int64(to))

@@ -202,6 +202,52 @@ func (b *Book) Tasks(ctx context.Context, f Filter) ([]Task, bool, error) {
 	return list, more, withPrompts(q, list)
 }
 
+// Unanswered is a store whose time to answer is nearly over for some tasks.
+type Unanswered struct {
+	Store    int64
+	Tasks    []int64 // those whose answer is due first come first
+	Units    int     // asked in all
+	Prompted time.Time
+	Deadline time.Time // the first
+}
+
+// lastCall is the part of the time to answer after which a person should call: the last reminder has gone out.
+const lastCall = 5 // the last fifth
+
+// Unanswered are stores that were asked and have not answered yet though four fifths of their time are over,
+// those whose time ends first come first, at most limit. It reads only tasks whose answer is due within a day.
+func (b *Book) Unanswered(ctx context.Context, limit int) (list []Unanswered, all bool, err error) {
+	const tasksAtMost = 5000
+	now := b.db.Now().UnixMilli()
+	var rows []struct {
+		Key      int64
+		Store    int64 `db:"store_key"`
+		Asked    int
+		Prompted int64 `db:"prompted_at"`
+		Deadline int64 `db:"ack_deadline"`
+	}
+	if err := b.db.Read(ctx).Select(&rows, `SELECT key, store_key, asked, prompted_at, ack_deadline FROM prestock_task
+		WHERE status = 'prompted' AND ack_deadline > ? AND ack_deadline <= ? AND prompted_at > 0 AND (ack_deadline - ?) * ? <= ack_deadline - prompted_at
+		ORDER BY ack_deadline LIMIT ?`, now, now+24*time.Hour.Milliseconds(), now, lastCall, tasksAtMost); err != nil {
+		return nil, false, err
+	}
+	at := map[int64]int{}
+	for _, r := range rows {
+		i, known := at[r.Store]
+		if !known {
+			if len(list) == limit {
+				return list, false, nil
+			}
+			i = len(list)
+			at[r.Store] = i
+			list = append(list, Unanswered{Store: r.Store, Prompted: time.UnixMilli(r.Prompted).UTC(), Deadline: time.UnixMilli(r.Deadline).UTC()})
+		}
+		list[i].Tasks = append(list[i].Tasks, r.Key)
+		list[i].Units += r.Asked
+	}
+	return list, len(rows) < tasksAtMost, nil
+}
+
 // Task is one task with its prompts; fault.Missing when there is none.
 func (b *Book) Task(ctx context.Context, key int64) (Task, error) { return whole(b.db.Read(ctx), key) }
 
@@ -217,3 +263,24 @@ func whole(q db.Queryer, key int64) (Task, error) {
 
 // WasPrompted reports whether the store has heard of the task.
 func (t *Task) WasPrompted() bool { return t.lead < noLead }
+
+// NamesOf are the names of the campaigns among keys, which are few.
+func (b *Book) NamesOf(ctx context.Context, keys []int64) (map[int64]string, error) {
+	names := map[int64]string{}
+	if len(keys) == 0 {
+		return names, nil
+	}
+	query, args, err := db.In(`SELECT key, name FROM campaign WHERE key IN (?)`, keys)
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		Key  int64
+		Name string
+	}
+	err = b.db.Read(ctx).Select(&rows, query, args...)
+	for _, r := range rows {
+		names[r.Key] = r.Name
+	}
+	return names, err
+}

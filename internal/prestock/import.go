@@ -73,6 +73,9 @@ func (b *Book) ImportDemand(ctx context.Context, r io.Reader, o DemandOptions) (
 	im := &demandImport{book: b, options: o, now: b.db.Now(), stores: map[string]int64{}, seen: map[uint64]uint32{}, seed: maphash.MakeSeed()}
 	im.result.DryRun = o.DryRun
 	err := im.run(ctx, r)
+	if untold := partner.NoteImport(context.WithoutCancel(ctx), b.db, "demand", &im.result); err == nil {
+		err = untold
+	}
 	if err != nil && fault.KindOf(err) != fault.Invalid {
 		err = fmt.Errorf("the import stopped after %d rows, which are kept; repeat it to do the rest: %w", im.result.Rows(), err)
 	}

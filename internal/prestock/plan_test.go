@@ -225,7 +225,7 @@ func TestAPlannerThatDies(t *testing.T) {
 		if run, err := w.book.LastPlan(ctx, c.Key); err != nil || run.State != prestock.PlanInterrupted {
 			t.Fatalf("after a minute: %+v, %v", run, err)
 		}
-		w.must(runner.RunNow(ctx, prestock.PlanJob))
+		w.must(runner.RunNow(ctx, prestock.PlanJob, nil))
 		run, err := w.book.LastPlan(ctx, c.Key)
 		w.must(err)
 		if run.State != prestock.PlanDone || run.Result.Asked != 40 || run.FinishedAt == nil {
@@ -239,7 +239,7 @@ func TestAPlannerThatDies(t *testing.T) {
 			_, err := tx.Exec(`UPDATE campaign_plan SET state = 'running', tries = 5`)
 			return err
 		}))
-		w.must(runner.RunNow(ctx, prestock.PlanJob))
+		w.must(runner.RunNow(ctx, prestock.PlanJob, nil))
 		if run, err = w.book.LastPlan(ctx, c.Key); err != nil || run.State != prestock.PlanFailed || run.Problem == "" {
 			t.Fatalf("given up: %+v, %v", run, err)
 		}

@@ -29,6 +29,14 @@ type Notice struct {
 	After time.Time
 }
 
+// Open is how many units the store may promise: 0 once it has answered, or cannot any more.
+func (n *Notice) Open() int {
+	if n.Moot || n.Task.Status != Prompted {
+		return 0
+	}
+	return n.Task.Asked - n.Task.Reallocated
+}
+
 // Said is one prompt: of which task, and its kind.
 type Said struct {
 	Task int64

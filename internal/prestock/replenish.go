@@ -64,7 +64,7 @@ func loadReplenishing(q db.Queryer) (Replenishing, error) {
 	return r, err
 }
 
-// SetReplenishing changes the setting; it counts from the next night.
+// SetReplenishing changes the setting; it counts from the next night. Setting what holds already changes nothing.
 func (b *Book) SetReplenishing(ctx context.Context, r Replenishing) error {
 	if err := r.check(); err != nil {
 		return err
@@ -74,6 +74,13 @@ func (b *Book) SetReplenishing(ctx context.Context, r Replenishing) error {
 		return err
 	}
 	return b.db.InTx(ctx, func(tx *db.Tx) error {
+		if was, err := loadReplenishing(tx); err != nil || was == r {
+			return err
+		}
+		if err := event.NoteMatter(tx, replenishing, "setting.changed", map[string]any{"setting": replenishing, "enabled": r.Enabled,
+			"lead_hours": r.LeadHours, "cover_days": r.CoverDays}); err != nil {
+			return err
+		}
 		_, err := tx.Exec(`INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, replenishing, string(text))
 		return err
 	})

@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"doorstep/geo"
 	"doorstep/internal/auth"
 	"doorstep/internal/event"
 	"doorstep/internal/fault"
@@ -379,6 +380,32 @@ func (k *call) instant(name string) (time.Time, error) {
 		return time.Time{}, fault.InvalidField(name, "not-a-time", "a time is like 2026-11-21T10:00:00Z")
 	}
 	return t, nil
+}
+
+// cell is a parameter that names an H3 cell, 0 when it is not there.
+func (k *call) cell(name string) (geo.Cell, error) {
+	c := k.query(name)
+	if c == "" {
+		return 0, nil
+	}
+	cell, err := geo.ParseCell(c)
+	if err != nil || cell.Resolution() > geo.MatchRes {
+		return 0, fault.InvalidField(name, "invalid", "an H3 cell of resolution 9 or coarser, as 15 hexadecimal digits")
+	}
+	return cell, nil
+}
+
+// yesNo is a parameter that is true or false, nil when it is not there.
+func (k *call) yesNo(name string) (*bool, error) {
+	s := k.query(name)
+	if s == "" {
+		return nil, nil
+	}
+	b := s == "true"
+	if !b && s != "false" {
+		return nil, fault.InvalidField(name, "unknown-value", "one of true, false")
+	}
+	return &b, nil
 }
 
 // list is the envelope of every list. last is the key of the last row.

@@ -16,8 +16,9 @@ var (
 
 var gzips = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
-// compress makes body the answer, smaller when the client can read that. Only pages and static
-// files go through it: nothing secret stands in them next to something a stranger chose.
+// compress makes body the answer, smaller when the client can read that. Only pages, static files
+// and the map's cells and stores go through it: nothing secret stands in them next to something a
+// stranger chose.
 func (k *call) compress(body []byte) {
 	k.answer = body
 	if len(body) < 600 || !strings.Contains(k.r.Header.Get("Accept-Encoding"), "gzip") {

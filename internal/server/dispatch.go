@@ -2,19 +2,22 @@ package server
 
 import (
 	"net/http"
-	"strconv"
-	"strings"
+	"slices"
 
-	"doorstep/geo"
+	"doorstep/internal/db"
+	"doorstep/internal/event"
 	"doorstep/internal/fault"
 )
 
 type wireJob struct {
-	Name      string  `json:"name"`
-	Schedule  string  `json:"schedule"`
-	LastSlot  *stamp  `json:"last_slot"`
-	LastState *string `json:"last_state"`
-	NextSlot  *stamp  `json:"next_slot"`
+	Name         string  `json:"name"`
+	Schedule     string  `json:"schedule"`
+	LastSlot     *stamp  `json:"last_slot"`
+	LastState    *string `json:"last_state"`
+	LastNote     *string `json:"last_note"`
+	LastStarted  *stamp  `json:"last_started_at"`
+	LastFinished *stamp  `json:"last_finished_at"`
+	NextSlot     *stamp  `json:"next_slot"`
 }
 
 func (k *call) jobs() ([]wireJob, error) {
@@ -24,7 +27,8 @@ func (k *call) jobs() ([]wireJob, error) {
 	}
 	out := make([]wireJob, len(all))
 	for i, j := range all {
-		out[i] = wireJob{j.Name, j.Schedule, stampOf(j.LastSlot), optional(j.LastState), stampOf(&j.NextSlot)}
+		out[i] = wireJob{j.Name, j.Schedule, stampOf(j.LastSlot), optional(j.LastState), optional(j.LastNote),
+			stampOf(j.StartedAt), stampOf(j.FinishedAt), stampOf(&j.NextSlot)}
 	}
 	return out, nil
 }
@@ -37,93 +41,25 @@ func (k *call) listJobs() error {
 	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
 }
 
+// runJob answers with the job as it is afterwards: that it failed, and why, is an answer as well.
 func (k *call) runJob() error {
 	name := k.param("name")
-	if err := k.Jobs.RunNow(k.ctx, name); err != nil {
-		return err
+	failed := k.Jobs.RunNow(k.ctx, name, func(tx *db.Tx) error {
+		return event.NoteMatter(tx, "job:"+name, "job.started", map[string]any{"job": name})
+	})
+	if kind := fault.KindOf(failed); kind == fault.NotFound || kind == fault.Conflict {
+		return failed
 	}
 	out, err := k.jobs()
 	if err != nil {
 		return err
 	}
-	for _, j := range out {
-		if j.Name == name {
-			return k.reply(http.StatusOK, j)
-		}
+	i := slices.IndexFunc(out, func(j wireJob) bool { return j.Name == name })
+	switch {
+	case i < 0:
+		return fault.Missing("job")
+	case failed != nil && (out[i].LastState == nil || *out[i].LastState != "failed"):
+		return failed // it never began
 	}
-	return fault.Missing("job")
-}
-
-type wireCell struct {
-	Cell         string         `json:"h3_cell"`
-	Center       wireLocation   `json:"center"`
-	Ring         []wireLocation `json:"ring"`
-	Stores       int            `json:"stores"`
-	OpenStores   int            `json:"open_stores"`
-	FreeCapacity int            `json:"free_capacity"`
-	OpenOrders   int            `json:"open_orders"`
-	Unassignable int            `json:"unassignable_orders"`
-	Expected     float64        `json:"expected_demand"`
-}
-
-// maxCells bounds an answer, and the work behind it.
-const maxCells = 5000
-
-func (k *call) cells() error {
-	var f fault.Fields
-	res := geo.DemandRes
-	if s := k.query("resolution"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 0 || n > geo.MatchRes {
-			f.Add("resolution", "out-of-range", "0 to %d", geo.MatchRes)
-		}
-		res = n
-	}
-	box, err := bbox(k.query("bbox"))
-	f.AddErr("", err)
-	if err := f.Err(); err != nil {
-		return err
-	}
-	cells, err := k.Match.Cells(k.ctx, res, box)
-	if err != nil {
-		return err
-	}
-	if len(cells) > maxCells {
-		return fault.InvalidField("bbox", "too-many-cells", "%d cells; ask for a smaller box or a coarser resolution (at most %d)", len(cells), maxCells)
-	}
-	out := make([]wireCell, len(cells))
-	for i, c := range cells {
-		mid := geo.Center(c.Cell)
-		out[i] = wireCell{Cell: c.Cell.String(), Center: wireLocation{mid.Lat, mid.Lng}, Stores: c.Stores, OpenStores: c.OpenStores,
-			FreeCapacity: c.FreeCapacity, OpenOrders: c.OpenOrders, Unassignable: c.Unassignable, Expected: c.Expected}
-		for _, p := range geo.Boundary(c.Cell) {
-			out[i].Ring = append(out[i].Ring, wireLocation{p.Lat, p.Lng})
-		}
-	}
-	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
-}
-
-// bbox reads west,south,east,north in degrees; "" is the whole world. West above east crosses the
-// antimeridian.
-func bbox(s string) (func(geo.Point) bool, error) {
-	if s == "" {
-		return func(geo.Point) bool { return true }, nil
-	}
-	parts := strings.Split(s, ",")
-	var v [4]float64
-	ok := len(parts) == 4
-	for i := 0; ok && i < 4; i++ {
-		n, err := strconv.ParseFloat(strings.TrimSpace(parts[i]), 64)
-		v[i], ok = n, err == nil && n >= -180 && n <= 180
-	}
-	if !ok || v[1] > v[3] || v[1] < -90 || v[3] > 90 {
-		return nil, fault.InvalidField("bbox", "invalid", "west,south,east,north in degrees, like 36.7,-1.4,36.9,-1.2")
-	}
-	return func(p geo.Point) bool {
-		inside := p.Lng >= v[0] && p.Lng <= v[2]
-		if v[0] > v[2] {
-			inside = p.Lng >= v[0] || p.Lng <= v[2]
-		}
-		return inside && p.Lat >= v[1] && p.Lat <= v[3]
-	}, nil
+	return k.reply(http.StatusOK, out[i])
 }

@@ -85,39 +85,6 @@ func TestTheNetworksEventsArePulledAndFollowed(t *testing.T) {
 	})
 }
 
-func TestTheMapShowsSupplyAndDemand(t *testing.T) {
-	story(t, func(w *world) {
-		shop := w.key("merchant", "", "Acme")
-		w.store("one", m{"capacity": m{"slot_minutes": 60, "orders_per_slot": 1}})
-		w.store("two", m{"opening_hours": "Mo-Su 20:00-22:00"})
-		w.store("far", m{"location": m{"lat": 42.39369, "lng": -77.69553}, "time_zone": "America/New_York"})
-		w.order(shop, nil)
-		w.order(shop, nil) // no room
-		a := w.get(w.admin, "/v1/cells?resolution=7&bbox=36.7,-1.4,36.9,-1.2").want(200)
-		if n := len(a.at("data").([]any)); n != 1 {
-			t.Fatalf("%d cells: %s", n, a.body)
-		}
-		for field, want := range map[string]int{"stores": 2, "open_stores": 1, "free_capacity": 0, "open_orders": 2, "unassignable_orders": 1} {
-			if got := a.number("data.0." + field); got != want {
-				t.Errorf("%s: %d, want %d", field, got, want)
-			}
-		}
-		if ring := a.at("data.0.ring").([]any); len(ring) < 5 || a.at("data.0.center.lat").(float64) > -1.2 || !strings.HasPrefix(a.text("data.0.h3_cell"), "87") {
-			t.Errorf("its shape: %s", a.body)
-		}
-		count := func(query string) int { return len(w.get(w.admin, "/v1/cells"+query).want(200).at("data").([]any)) }
-		for query, want := range map[string]int{"": 2, "?bbox=0,0,1,1": 0, "?resolution=0": 2, "?bbox=-80,40,-70,45&resolution=9": 1,
-			"?bbox=170,-10,-60,60": 1} { // over the antimeridian
-			if got := count(query); got != want {
-				t.Errorf("%q: %d cells, want %d", query, got, want)
-			}
-		}
-		for _, bad := range []string{"bbox=1,2,3", "bbox=36,1,37,-1", "bbox=a,b,c,d", "bbox=0,-91,1,1", "bbox=0,0,181,1", "bbox=NaN,0,1,1", "resolution=10", "resolution=-1", "resolution=x"} {
-			w.get(w.admin, "/v1/cells?"+bad).want(422).names(bad[:strings.Index(bad, "=")])
-		}
-	})
-}
-
 func TestJobsAreSeenAndRun(t *testing.T) {
 	story(t, func(w *world) {
 		desk := w.key("dispatcher", "", "")
@@ -228,7 +195,7 @@ func TestEachRoleReachesWhatIsItsOwn(t *testing.T) {
 				for role, key := range keys {
 					r.key = key
 					mine := slices.Contains(roles, role)
-					if mine && op.OperationID == "streamEvents" {
+					if mine && strings.HasSuffix(path, "/stream") {
 						w.follow(r.path, key, "").close()
 						continue
 					}

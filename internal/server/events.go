@@ -29,7 +29,8 @@ type wireEvent struct {
 
 // subjects are what the resource of an event's type is called by.
 var subjects = map[string]string{"order": ident.Order, "dropoff": ident.Order, "custody": ident.Order, "store": ident.Store, "campaign": ident.Campaign,
-	"prestock": ident.Prestock, "key": ident.Key, "merchant": ident.Merchant, "exception": notify.ExceptionPrefix, "incident": ident.Incident}
+	"prestock": ident.Prestock, "key": ident.Key, "merchant": ident.Merchant, "exception": notify.ExceptionPrefix, "incident": ident.Incident,
+	"account": ident.Account, "device": ident.Device, "setting": ident.Matter, "job": ident.Matter, "import": ident.Matter}
 
 func (s *Server) eventOut(e event.Event) wireEvent {
 	resource, _, _ := strings.Cut(e.Type, ".")
@@ -116,11 +117,11 @@ func frame(b []byte, seq int64, name string, data []byte) []byte {
 // connection can be taken from net/http, and with it go its goroutine and its buffers; where there
 // is no connection to take (HTTP/2), it stays until the stream is over.
 func (k *call) stream(c *client) error {
-	if !k.streams.take(c.link, k.o.MaxStreams) {
+	if !k.streams.take(c.watcher(), k.o.MaxStreams) {
 		return fault.New(fault.Unavailable, "too-many-streams", "too many streams are open; poll instead, or try again").After(10 * time.Second)
 	}
 	if err := k.hub.register(k.ctx, c, k.secret); err != nil {
-		k.streams.leave(c.link)
+		k.streams.leave(c.watcher())
 		return err
 	}
 	defer k.hub.begun()

@@ -5,6 +5,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -94,7 +95,7 @@ func (h *hub) follow() {
 }
 
 // spread gives the events behind after to all who follow everything, and has the orders in them shown
-// to those who follow one. The next page waits until it is done, so whatever is committed meanwhile
+// to those who follow one, and those of a store hinted at to its phones. The next page waits until it is done, so whatever is committed meanwhile
 // goes out in one piece.
 func (h *hub) spread(after int64, events []event.Event) {
 	h.checkGrants() // what was written after a key had died is not for it
@@ -105,7 +106,7 @@ func (h *hub) spread(after int64, events []event.Event) {
 	}
 	h.cursor = events[len(events)-1].Seq
 	p := &chunk{}
-	if h.wide > 0 {
+	if len(h.wide) > 0 {
 		p = h.render(after, events)
 		h.recent.add(p)
 	} else {
@@ -116,16 +117,17 @@ func (h *hub) spread(after int64, events []event.Event) {
 			h.touch(t)
 		}
 	}
-	clients := slices.Clone(h.clients)
+	all := slices.Collect(maps.Keys(h.wide))
+	hints := h.hints(events)
 	h.mu.Unlock()
-	each(clients, func(w *nowait, c *client) { h.give(w, c, p) })
+	each(all, func(w *nowait, c *client) { h.give(w, c, p) })
+	for _, one := range hints {
+		each(one.clients, func(w *nowait, c *client) { h.hint(w, c, &one) })
+	}
 }
 
 // give writes a chunk to a client that is idle and follows everything.
 func (h *hub) give(w *nowait, c *client, p *chunk) {
-	if c.link != 0 {
-		return
-	}
 	if c.grant.dead.Load() {
 		h.bye(w, c)
 		return
@@ -145,8 +147,8 @@ func (h *hub) give(w *nowait, c *client, p *chunk) {
 
 // lack is what a busy client has to be told next, at most a page of it.
 func (h *hub) lack(c *client) (text []byte, err error) {
-	if c.link != 0 {
-		return nil, nil
+	if !c.all() {
+		return c.lookAgain(), nil
 	}
 	h.mu.Lock()
 	reach := h.cursor

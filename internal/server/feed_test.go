@@ -58,3 +58,19 @@ func TestRecentChunksHaveAnEnd(t *testing.T) {
 		t.Errorf("one too large: %d chunks of %d bytes are kept", len(r.chunks), r.size)
 	}
 }
+
+// A phone that could not take a hint at once is told afterwards that there was something, once.
+func TestABusyPhoneLooksAgain(t *testing.T) {
+	h := newHub(&Server{})
+	c := &client{shop: 7, busy: true}
+	h.hint(newNowait(), c, &hint{text: []byte("event: order.offered\n")})
+	if h.settle(c) {
+		t.Error("it is done before it was told")
+	}
+	if text, err := h.lack(c); err != nil || string(text) != "event: store.changed\ndata: {}\n\n" {
+		t.Errorf("it is told %q, %v", text, err)
+	}
+	if text, err := h.lack(c); err != nil || text != nil {
+		t.Errorf("and again %q, %v", text, err)
+	}
+}

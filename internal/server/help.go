@@ -31,7 +31,7 @@ func (k *call) help() error {
 		return err
 	}
 	if !ok {
-		return noSuchPath
+		return k.lost(noSuchPath)
 	}
 	k.header.Set("Cache-Control", "no-cache")
 	return k.page200(http.StatusOK, b.Bytes())

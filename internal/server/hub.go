@@ -24,7 +24,10 @@ import (
 //	                            │                   pump, a goroutine while it lasts: writes ┤
 //	                            │                   with a deadline, then what the client    │
 //	                            │                   lacks by now (recent, else the log),     │
-//	                            ▼                   until it has everything                  │
+//	                            │                   until it has everything                  │
+//	                            ├─► hint (hint.go): to the phones of a store whose events ───┤
+//	                            │   these are, which one is there                            │
+//	                            ▼                                                            │
 //	                         show (watch.go): somebody watches an order that has changed;    │
 //	                         reads and renders it once for all who do ───────────────────────┘
 //
@@ -35,6 +38,8 @@ import (
 // either: it has a cursor, and whoever cannot be written to at once gets a pump, which reads what the
 // client lacks like any other reader of the log. So a slow client delays nobody, and one that comes
 // back (Last-Event-ID) is a slow one.
+//
+// Who watches one order or one store is found by it, so an event costs nothing for all others who do.
 //
 // Each event reaches each client once and in order because a client is either idle, and then has
 // everything up to hub.cursor, or busy, and then only its pump writes. It turns idle under hub.mu,
@@ -54,7 +59,8 @@ type hub struct {
 	started bool
 	closed  bool
 	clients []*client
-	wide    int // how many of them follow everything
+	wide    map[*client]struct{} // those who follow everything
+	shops   map[int64][]*client  // those who follow a store
 	topics  map[int64]*topic
 	grants  map[string]*grant
 	cursor  int64 // who is idle has everything up to here
@@ -66,7 +72,8 @@ type hub struct {
 
 // client is one stream.
 type client struct {
-	link    int64 // the order whose link is the permission, and which is shown; 0: all events, with a key
+	link    int64 // the order whose link is the permission, and which is shown
+	shop    int64 // the store whose phone it is; with neither it gets all events, by a key
 	version uint8 // of the link
 	beat    uint8 // the second of its heartbeat
 	place   int   // in hub.clients, -1 outside; under hub.mu
@@ -78,7 +85,7 @@ type client struct {
 	cursor int64           // what it has; its pump's business while busy
 	busy   bool            // only its pump writes
 	over   bool            // nothing is said to it any more, but by its pump: goodbye
-	missed bool            // its order has to be shown once it is idle
+	missed bool            // its order has to be shown, or its phone told to look, once it is idle
 }
 
 // grant is a key or a session by which streams are open.
@@ -108,7 +115,7 @@ const (
 var second = time.Second // tests shorten it
 
 func newHub(s *Server) *hub {
-	h := &hub{s: s, topics: map[int64]*topic{}, grants: map[string]*grant{}}
+	h := &hub{s: s, wide: map[*client]struct{}{}, shops: map[int64][]*client{}, topics: map[int64]*topic{}, grants: map[string]*grant{}}
 	h.arrived = sync.NewCond(&h.mu)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
@@ -158,7 +165,16 @@ func (h *hub) register(ctx context.Context, c *client, secret string) error {
 	// In turn: heartbeats of all in the same second would be a burst like an event's.
 	c.busy, c.place, c.beat = true, len(h.clients), uint8(h.arrival%heartbeat)
 	h.clients = append(h.clients, c)
-	if c.link != 0 {
+	h.enlist(c, secret)
+	h.arrived.Signal()
+	return nil
+}
+
+// enlist puts a client where what it follows is looked for. The caller holds h.mu.
+func (h *hub) enlist(c *client, secret string) {
+	secret = strings.Clone(secret) // the original holds on to all headers of its request
+	switch {
+	case c.link != 0:
 		t := h.topics[c.link]
 		if t == nil {
 			t = &topic{order: c.link}
@@ -166,18 +182,19 @@ func (h *hub) register(ctx context.Context, c *client, secret string) error {
 		}
 		t.clients = append(t.clients, c)
 		c.missed = true // it is shown at once
-	} else {
-		h.wide++
+	case c.shop != 0:
+		h.shops[c.shop] = append(h.shops[c.shop], c)
+		c.grant = &grant{secret: secret} // hardly shared, and asked for when there is a reason: see hint
+	default:
+		h.wide[c] = struct{}{}
 		g := h.grants[secret]
 		if g == nil {
-			g = &grant{secret: strings.Clone(secret)} // the original holds on to all headers of its request
-			h.grants[g.secret] = g
+			g = &grant{secret: secret}
+			h.grants[secret] = g
 		}
 		g.clients++
 		c.grant = g
 	}
-	h.arrived.Signal()
-	return nil
 }
 
 // begun lets close end.
@@ -221,7 +238,7 @@ func (h *hub) listen(c *client, conn net.Conn) {
 // drop ends a stream. Nobody calls it with the client's mutex in hand.
 func (h *hub) drop(c *client) {
 	if h.forget(c) {
-		h.s.streams.leave(c.link)
+		h.s.streams.leave(c.watcher())
 	}
 	c.mu.Lock()
 	c.busy, c.over = true, true
@@ -245,20 +262,28 @@ func (h *hub) forget(c *client) bool {
 	h.clients[last] = nil
 	h.clients = h.clients[:last]
 	c.place = -1
-	if c.link == 0 {
-		h.wide--
+	it := func(x *client) bool { return x == c }
+	switch {
+	case c.link != 0:
+		t := h.topics[c.link]
+		if t.clients = slices.DeleteFunc(t.clients, it); len(t.clients) == 0 {
+			delete(h.topics, c.link)
+		}
+	case c.shop != 0:
+		if h.shops[c.shop] = slices.DeleteFunc(h.shops[c.shop], it); len(h.shops[c.shop]) == 0 {
+			delete(h.shops, c.shop)
+		}
+	default:
+		delete(h.wide, c)
 		if c.grant.clients--; c.grant.clients == 0 {
 			delete(h.grants, c.grant.secret)
 		}
-		return true
-	}
-	t := h.topics[c.link]
-	t.clients = slices.DeleteFunc(t.clients, func(x *client) bool { return x == c })
-	if len(t.clients) == 0 {
-		delete(h.topics, c.link)
 	}
 	return true
 }
+
+// all reports whether c follows everything.
+func (c *client) all() bool { return c.link == 0 && c.shop == 0 }
 
 // ---- writing
 
@@ -387,7 +412,7 @@ func (h *hub) settle(c *client) bool {
 	defer h.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over || c.place < 0 || h.closed || c.link == 0 && c.cursor < h.cursor {
+	if c.over || c.place < 0 || h.closed || c.all() && c.cursor < h.cursor || c.shop != 0 && c.missed {
 		return false
 	}
 	c.busy = false
@@ -430,12 +455,13 @@ func (h *hub) sweep() {
 
 // look ends the stream of a client that has left or whose key is dead, and else lets its heart beat.
 func (h *hub) look(w *nowait, c *client, beat bool) {
-	if c.grant != nil && c.grant.dead.Load() {
+	if c.grant != nil && (c.grant.dead.Load() || c.shop != 0 && beat && h.died(c.grant)) {
 		h.bye(w, c)
 		return
 	}
 	c.mu.Lock()
-	gone := !c.busy && c.raw != nil && w.left(c.raw)
+	// Phones are many: whether one has left is asked with its heartbeat.
+	gone := !c.busy && c.raw != nil && (c.shop == 0 || beat) && w.left(c.raw)
 	if !gone && !c.busy && beat {
 		gone = h.send(w, c, []byte(alive)) != nil
 	}
@@ -445,7 +471,7 @@ func (h *hub) look(w *nowait, c *client, beat bool) {
 	}
 }
 
-// checkGrants asks once for each key, however many streams it has.
+// checkGrants asks once for each key that shows everything, however many streams it has.
 func (h *hub) checkGrants() {
 	h.mu.Lock()
 	grants := slices.Collect(maps.Values(h.grants))

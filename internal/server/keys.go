@@ -19,11 +19,12 @@ type wireKey struct {
 	CreatedAt stamp     `json:"created_at"`
 	ExpiresAt *stamp    `json:"expires_at"`
 	RevokedAt *stamp    `json:"revoked_at"`
+	UsedAt    *stamp    `json:"used_at"`
 }
 
 func (k *call) wireKey(i auth.KeyInfo) wireKey {
 	w := wireKey{ID: k.names.Name(ident.Key, i.Key), Hint: i.Hint, Role: i.Role, Merchant: optional(i.MerchantName), Name: optional(i.Name),
-		LiveMode: true, CreatedAt: stamp(i.CreatedAt), ExpiresAt: stampOf(i.ExpiresAt), RevokedAt: stampOf(i.RevokedAt)}
+		LiveMode: true, CreatedAt: stamp(i.CreatedAt), ExpiresAt: stampOf(i.ExpiresAt), RevokedAt: stampOf(i.RevokedAt), UsedAt: stampOf(i.UsedAt)}
 	if i.Store != 0 {
 		id := k.names.Name(ident.Store, i.Store)
 		w.StoreID = &id
@@ -98,4 +99,27 @@ func (k *call) revokeKey() error {
 		return err
 	}
 	return k.reply(http.StatusOK, k.wireKey(info))
+}
+
+type wireMerchant struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	CreatedAt stamp  `json:"created_at"`
+}
+
+func (k *call) listMerchants() error {
+	cursor, limit, err := k.page()
+	if err != nil {
+		return err
+	}
+	merchants, more, err := k.Keys.Merchants(k.ctx, cursor, limit)
+	if err != nil {
+		return err
+	}
+	out := make([]wireMerchant, len(merchants))
+	var last int64
+	for i, m := range merchants {
+		out[i], last = wireMerchant{k.names.Name(ident.Merchant, m.Key), m.Name, stamp(m.CreatedAt)}, m.Key
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, more, last))
 }

@@ -81,7 +81,8 @@ func (k *call) firstOrder() string {
 	if stores, _, err := k.Stores.List(k.ctx, partner.Filter{Status: partner.Active, Limit: 1}); err == nil && len(stores) > 0 {
 		at = stores[0].Location
 	}
-	return fmt.Sprintf(`curl %s/v1/orders -H 'Content-Type: application/json' -H "Authorization: Bearer $KEY" -d '
+	return fmt.Sprintf(`curl %s/v1/orders \
+  -H 'Content-Type: application/json' -H "Authorization: Bearer $KEY" -d '
   {"recipient": {"name": "Wanjiru Kamau", "phone": "+254712345678"},
    "dropoff": {"location": {"lat": %.5f, "lng": %.5f}},
    "undeliverable_action": "redeliver"}'`, k.publicURL(k.r), at.Lat, at.Lng)

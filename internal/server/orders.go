@@ -538,6 +538,20 @@ func (k *call) listOrders() error {
 	if f.CreatedAfter, err = k.instant("created_after"); err != nil {
 		return err
 	}
+	if f.CreatedUntil, err = k.instant("created_until"); err != nil {
+		return err
+	}
+	if f.Cell, err = k.cell("h3_cell"); err != nil {
+		return err
+	}
+	if f.Cell != 0 && f.CreatedAfter.IsZero() && (len(statuses) == 0 || !order.Open(statuses)) {
+		return fault.InvalidField("h3_cell", "too-many", "say since when as well, with created_after, or ask for states of open orders only")
+	}
+	locked, err := k.yesNo("code_locked")
+	if err != nil {
+		return err
+	}
+	f.Locked = locked != nil && *locked
 	if over := k.query("overdue"); over == "true" {
 		f.OverdueAt = k.DB.Now()
 	} else if over != "" && over != "false" {

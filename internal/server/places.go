@@ -8,6 +8,7 @@ import (
 
 const (
 	streamsPerLink = 4      // one customer's devices and tabs
+	streamsPerShop = 20     // as many phones as may be subscribed to push
 	usualStreams   = 10_000 // at 3 KiB each
 	otherFiles     = 500    // for requests, the database and the log; doctor counts the same
 )
@@ -38,43 +39,56 @@ func placesHere(asked int, log *slog.Logger) int {
 	return n
 }
 
-// places are those of the open streams. A link is anybody's who has it, so one link gets few, and
-// all links together leave a tenth to those who hold a key.
+// places are those of the open streams. A link is anybody's who has it, so one link gets few, and a store
+// not many more; all links and stores together leave a tenth to people of the network.
 type places struct {
 	mu     sync.Mutex
 	all    int
-	linked int
-	byLink map[int64]int
+	narrow int // of links and stores
+	by     map[watcher]int
 }
 
-// take takes a place of most; link is 0 for a key.
-func (p *places) take(link int64, most int) bool {
+// watcher is on whose behalf a place is taken: a link's order or a store, else somebody's key.
+type watcher struct{ link, shop int64 }
+
+func (c *client) watcher() watcher { return watcher{c.link, c.shop} }
+
+// most is how many places it may have.
+func (w watcher) most() int {
+	if w.link != 0 {
+		return streamsPerLink
+	}
+	return streamsPerShop
+}
+
+// take takes a place of most.
+func (p *places) take(w watcher, most int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.all >= most || link != 0 && (p.linked >= most-most/10 || p.byLink[link] >= streamsPerLink) {
+	if p.all >= most || w != (watcher{}) && (p.narrow >= most-most/10 || p.by[w] >= w.most()) {
 		return false
 	}
 	p.all++
-	if link != 0 {
-		p.linked++
-		if p.byLink == nil {
-			p.byLink = map[int64]int{}
+	if w != (watcher{}) {
+		p.narrow++
+		if p.by == nil {
+			p.by = map[watcher]int{}
 		}
-		p.byLink[link]++
+		p.by[w]++
 	}
 	return true
 }
 
-func (p *places) leave(link int64) {
+func (p *places) leave(w watcher) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.all--
-	if link == 0 {
+	if w == (watcher{}) {
 		return
 	}
-	p.linked--
-	if p.byLink[link]--; p.byLink[link] == 0 {
-		delete(p.byLink, link)
+	p.narrow--
+	if p.by[w]--; p.by[w] == 0 {
+		delete(p.by, w)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"doorstep/internal/fault"
@@ -123,6 +124,14 @@ func (s *Server) unrouted(err error, c echo.Context) {
 		return
 	}
 	if !c.Response().Committed {
-		_ = k.problem(f)
+		_ = k.write(k.lost(f))
 	}
+}
+
+// lost tells somebody with a browser in words, and a program as any problem, that a path leads nowhere.
+func (k *call) lost(err error) error {
+	if k.r.Method != http.MethodGet || !strings.Contains(k.r.Header.Get("Accept"), "text/html") {
+		return err
+	}
+	return k.gone(err)
 }

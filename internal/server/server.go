@@ -82,7 +82,10 @@ type Server struct {
 	origins *http.CrossOriginProtection
 	bodies  budget
 	lines   *semaphore.Weighted // of all batches that are being worked on
-	house   atomic.Int64        // the merchant of orders that administrators enter, once known
+	lookout lookout
+	house   atomic.Int64 // the merchant of orders that administrators enter, once known
+	survey  shared[*match.Survey]
+	outlook shared[prestock.Outlook]
 }
 
 // New makes the server; it is not ready for traffic until Ready.

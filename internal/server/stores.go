@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"doorstep/geo"
 	"doorstep/internal/auth"
 	"doorstep/internal/fault"
 	"doorstep/internal/ident"
@@ -285,21 +284,76 @@ func (k *call) listStores() error {
 		return err
 	}
 	f.Status = strings.Join(statuses, ",")
-	if c := k.query("h3_cell"); c != "" {
-		if f.Cell, err = geo.ParseCell(c); err != nil || f.Cell.Resolution() > geo.MatchRes {
-			return fault.InvalidField("h3_cell", "invalid", "an H3 cell of resolution 9 or coarser, as 15 hexadecimal digits")
-		}
+	if f.Cell, err = k.cell("h3_cell"); err != nil {
+		return err
 	}
-	stores, more, err := k.Stores.List(k.ctx, f)
+	if f.Paired, err = k.yesNo("paired"); err != nil {
+		return err
+	}
+	open, err := k.yesNo("open_now")
+	if err != nil {
+		return err
+	}
+	stores, more, last, err := k.storesThat(f, open)
 	if err != nil {
 		return err
 	}
 	out := make([]wireStore, len(stores))
-	var last int64
 	for i := range stores {
-		out[i], last = k.wireStore(&stores[i]), stores[i].Key
+		out[i] = k.wireStore(&stores[i])
 	}
 	return k.reply(http.StatusOK, newList(k.names, out, more, last))
+}
+
+// storesThat is a page of stores, of those that are open now or closed now if open says so, and the key of the
+// last one looked at. Hours are no column: a page may be short although more follow.
+func (k *call) storesThat(f partner.Filter, open *bool) (list []partner.Store, more bool, last int64, err error) {
+	const looks, atOnce = 10, 500
+	if open == nil {
+		list, more, err = k.Stores.List(k.ctx, f)
+		if len(list) > 0 {
+			last = list[len(list)-1].Key
+		}
+		return list, more, last, err
+	}
+	limit, now := f.Limit, k.DB.Now()
+	f.Limit = atOnce
+	for range looks {
+		var some []partner.Store
+		if some, more, err = k.Stores.List(k.ctx, f); err != nil {
+			return nil, false, 0, err
+		}
+		for _, s := range some {
+			if f.After = s.Key; s.OpenAt(now) != *open {
+				continue
+			}
+			if list = append(list, s); len(list) == limit {
+				return list, more || s.Key != some[len(some)-1].Key, s.Key, nil
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	return list, more, f.After, nil
+}
+
+// storeStory is what happened to a store last. Its stock is counted many times a day.
+func (k *call) storeStory() error {
+	const lately = 200
+	s, err := k.theStore()
+	if err != nil {
+		return err
+	}
+	story, err := k.Stores.Story(k.ctx, &s, lately)
+	if err != nil {
+		return err
+	}
+	out := make([]wireEvent, len(story))
+	for i, e := range story {
+		out[i] = k.eventOut(e)
+	}
+	return k.reply(http.StatusOK, newList(k.names, out, false, 0))
 }
 
 // ---- stock
@@ -384,6 +438,9 @@ func (k *call) importStores() error {
 	if o.DryRun, err = k.dryRun(); err != nil {
 		return err
 	}
+	if o.Rows, err = k.flag("rows"); err != nil {
+		return err
+	}
 	data, err := k.readAll(maxUpload)
 	if err != nil {
 		return err
@@ -395,16 +452,19 @@ func (k *call) importStores() error {
 	return k.replyImport(res)
 }
 
-func (k *call) dryRun() (bool, error) {
-	s := k.query("dry_run")
+func (k *call) dryRun() (bool, error) { return k.flag("dry_run") }
+
+// flag reads a parameter of the query that is true or false; absent is false.
+func (k *call) flag(name string) (bool, error) {
+	s := k.query(name)
 	if s == "" {
 		return false, nil
 	}
-	dry, err := strconv.ParseBool(s)
+	on, err := strconv.ParseBool(s)
 	if err != nil {
-		return false, fault.InvalidField("dry_run", "not-a-boolean", "true or false")
+		return false, fault.InvalidField(name, "not-a-boolean", "true or false")
 	}
-	return dry, nil
+	return on, nil
 }
 
 // replyImport tells what became of the rows of a file.
@@ -415,16 +475,29 @@ func (k *call) replyImport(res partner.ImportResult) error {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
 	}
+	type rowOutcome struct {
+		Row        int      `json:"row"`
+		Outcome    string   `json:"outcome"`
+		ExternalID string   `json:"external_id,omitempty"`
+		Name       string   `json:"name,omitempty"`
+		Fields     []string `json:"fields,omitempty"`
+	}
 	out := struct {
-		Created        int        `json:"created"`
-		Updated        int        `json:"updated"`
-		Unchanged      int        `json:"unchanged"`
-		Failed         int        `json:"failed"`
-		Errors         []rowError `json:"errors"`
-		UnknownColumns []string   `json:"unknown_columns"`
-	}{res.Created, res.Updated, res.Unchanged, res.Failed, []rowError{}, res.UnknownColumns}
+		Created        int          `json:"created"`
+		Updated        int          `json:"updated"`
+		Unchanged      int          `json:"unchanged"`
+		Failed         int          `json:"failed"`
+		Errors         []rowError   `json:"errors"`
+		ErrorsOmitted  int          `json:"errors_omitted"`
+		UnknownColumns []string     `json:"unknown_columns"`
+		Rows           []rowOutcome `json:"rows,omitempty"`
+		RowsOmitted    int          `json:"rows_omitted,omitempty"`
+	}{res.Created, res.Updated, res.Unchanged, res.Failed, []rowError{}, res.ErrorsOmitted, res.UnknownColumns, nil, res.Untold}
 	for _, e := range res.Errors {
 		out.Errors = append(out.Errors, rowError(e))
+	}
+	for _, r := range res.Told {
+		out.Rows = append(out.Rows, rowOutcome(r))
 	}
 	if out.UnknownColumns == nil {
 		out.UnknownColumns = []string{}

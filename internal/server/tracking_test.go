@@ -382,6 +382,13 @@ func TestThePageWorksWithoutJavaScript(t *testing.T) {
 		}
 		w.get("", "/static/tracking.css").refused(404, "no-such-path")
 		w.get("", "/static/..%2Fweb.go").refused(404, "no-such-path")
+		for _, path := range []string{"/nothing/here", "/docs/nothing"} {
+			page := w.send(request{method: "GET", path: path, header: map[string]string{"Accept": "text/html,*/*;q=0.8", "Accept-Language": "en"}}).want(404)
+			if !strings.Contains(string(page.body), "This link leads nowhere now") {
+				t.Errorf("a browser is told at %s: %s", path, page.body)
+			}
+			w.get("", path).refused(404, "no-such-path")
+		}
 		if home := w.get("", "/").want(200); !strings.Contains(home.header.Get("Content-Security-Policy"), "default-src 'self'") {
 			t.Errorf("home: %v", home.header)
 		}

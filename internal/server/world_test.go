@@ -100,7 +100,7 @@ func (w *world) start(o server.Options) {
 	told, err := notify.NewBook(ctx, w.db, notify.Options{Loopback: true, Contact: "desk@doorstep.example", Log: log,
 		Say: func(ctx context.Context, t notify.Told) (notify.Message, error) {
 			n, err := plans.Notice(ctx, t.Store, prestock.Said{Task: t.Subject, Kind: t.Kind})
-			return notify.Message{Lang: n.Lang, Title: n.Title, Body: n.Body, After: n.After, Until: n.Until, Moot: n.Moot}, err
+			return notify.Message{Lang: n.Lang, Title: n.Title, Body: n.Body, After: n.After, Until: n.Until, Moot: n.Moot, Quantity: n.Open()}, err
 		}})
 	if err != nil {
 		w.Fatal(err)

@@ -59,6 +59,7 @@ type words struct {
 	HomeContract, HomeContractSay   string
 	HomeHealth, HomeHealthSay       string
 	HomeConsole, HomeConsoleSay     string
+	HomeShop, HomeShopSay           string
 	HomeHelp, HomeHelpSay           string
 	HomePeaks, HomePeaksSay         string
 	HomeNearby, HomeNearbySay       string
@@ -232,6 +233,7 @@ var english = words{
 	HomeContract: "The API contract", HomeContractSay: "Every path and field, as OpenAPI",
 	HomeHealth: "Health", HomeHealthSay: "Is this server alive?",
 	HomeConsole: "Console", HomeConsoleSay: "Sign in and see what goes on.",
+	HomeShop: "For shops", HomeShopSay: "Pair a phone: orders, stock, drop-offs.",
 	HomeHelp: "Help", HomeHelpSay: "For stores, dispatchers and engineers.",
 	HomePeaks: "Ready before the peak", HomePeaksSay: "Stores hear early what to stock, and say what they can.",
 	HomeNearby: "The nearest store that can", HomeNearbySay: "Open, in reach, with room and the goods on the shelf.",
@@ -403,6 +405,7 @@ var chinese = words{
 	HomeContract: "API 规范", HomeContractSay: "全部路径和字段，OpenAPI 格式",
 	HomeHealth: "健康检查", HomeHealthSay: "服务器是否正常？",
 	HomeConsole: "控制台", HomeConsoleSay: "登录并查看全局。",
+	HomeShop: "店铺应用", HomeShopSay: "绑定手机：订单、备货、派送。",
 	HomeHelp: "帮助", HomeHelpSay: "写给门店、调度员和工程师。",
 	HomePeaks: "高峰之前备好货", HomePeaksSay: "门店提前知道该备什么，并答复能备多少。",
 	HomeNearby: "最近且能送的门店", HomeNearbySay: "在营业、够得着、有余力、货架上有货。",

@@ -427,7 +427,7 @@ func TestHomeShowsTheWayIn(t *testing.T) {
 	for _, a := range named(all, "a") {
 		links = append(links, a.attr["href"])
 	}
-	if !slices.Equal(links, []string{"/t/abc", "/dispatch/", "/docs/", "/openapi.yaml", "/healthz"}) {
+	if !slices.Equal(links, []string{"/t/abc", "/store/", "/dispatch/", "/docs/", "/openapi.yaml", "/healthz"}) {
 		t.Errorf("links: %v", links)
 	}
 	if !slices.ContainsFunc(all, func(e element) bool { return e.text == home.Curl }) {

@@ -40,6 +40,7 @@ async function page(face) {
 			target: "es2022",
 			assetsInlineLimit: 0, // a data: URL would not pass the policy
 			modulePreload: false,
+			chunkSizeWarningLimit: 1200, // kB: the map, which is fetched when it is opened
 			cssCodeSplit: false,
 			cssMinify: true,
 			reportCompressedSize: false,

@@ -59,6 +59,12 @@ if (existsSync(dispatch)) {
 		60 * kB,
 		["index.html", ...first.map(name => `assets/${name}`), "icon.svg"].map(name => [name, wire(join(dispatch, name))]),
 	)
+	const later = readdirSync(join(dispatch, "assets")).filter(name => /\.js$/.test(name) && !page.includes(name))
+	report(
+		"console, fetched when it is wanted (the map, another language), brotli",
+		600 * kB,
+		later.map(name => [name, wire(join(dispatch, "assets", name))]),
+	)
 }
 // Go compresses the page itself when it is asked for; its size varies with the order, so what is
 // printed here is the part that is the same for all. TestTrackingWeighsLittle holds a whole page.

@@ -141,7 +141,7 @@ describe("trying again", () => {
 
 describe("taking back", () => {
 	test("an answer waits a while, and is gone without a trace", async () => {
-		const row = await add({ kind: "promise", task: "t", quantity: 30 }, at, 8000)
+		const row = await add({ kind: "promise", task: "t", quantity: 30 }, at, now() + 8000)
 		expect(await send("k", now)).toMatchObject({ sent: 0, again: 8000 })
 		expect(asked).toEqual([])
 		expect(await takeBack([row.n])).toBe(true)
@@ -149,7 +149,7 @@ describe("taking back", () => {
 	})
 
 	test("what waits for its time keeps back what comes after it on the same task", async () => {
-		await add({ kind: "promise", task: "t", quantity: 30 }, at, 8000)
+		await add({ kind: "promise", task: "t", quantity: 30 }, at, now() + 8000)
 		await add({ kind: "stocked", task: "t", quantity: 30 }, at)
 		await send("k", now)
 		expect(asked).toEqual([])

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest"
-import type { Event, Exception, Incident, Order, Remark } from "../src/dispatch/net"
+import type { Event, Exception, Incident, Order, Remark, Warning } from "../src/dispatch/net"
 import { story } from "../src/dispatch/story"
 import { ago, sentence } from "../src/dispatch/tell"
-import { type Lists, queue, steps, wrong } from "../src/dispatch/trouble"
+import { type Lists, more, queue, steps, storeOf, wrong } from "../src/dispatch/trouble"
 import { en } from "../src/dispatch/words"
 import { zh } from "../src/dispatch/words.zh"
 import { order } from "./fixtures"
@@ -12,7 +12,14 @@ const step = (action: string, overdue = false, who = "store") =>
 	({ action, who, store_id: null, to_store_id: null, by: at(20), overdue }) as Order["next_step"]
 const incident = (id: string, more: Partial<Incident> = {}) =>
 	({ id, kind: "dispute", status: "open", reason: "lost", order_id: "d", opened_at: at(30), ...more }) as Incident
-const lists = (more: Partial<Lists>): Lists => ({ orders: [], incidents: [], exceptions: [], files: {}, ...more })
+const lists = (more: Partial<Lists>): Lists => ({
+	orders: [],
+	incidents: [],
+	exceptions: [],
+	warnings: [],
+	files: {},
+	...more,
+})
 
 test("the queue has the newest trouble first, and each order once", () => {
 	const none = order("none", {
@@ -28,6 +35,55 @@ test("the queue has the newest trouble first, and each order once", () => {
 		}),
 	)
 	expect(rows.map(r => `${r.id} ${r.kind}`)).toEqual(["i dispute", "late late", "x silent", "none unassignable"])
+})
+
+test("what is about to go wrong is in the queue until it is worse", () => {
+	const risk = (o: Order) =>
+		({
+			id: `late_risk:${o.id}`,
+			kind: "late_risk",
+			since: at(1),
+			deadline: at(10),
+			expected_at: at(35),
+			order: o,
+			store: null,
+		}) as Warning
+	const at_ = (id: string, kind: string, detail: string | null = null) =>
+		({
+			id: `${kind}:${id}`,
+			kind,
+			since: at(2),
+			detail,
+			times: 3,
+			units: 48,
+			order: null,
+			store: { id, name: id, phone: null },
+		}) as Warning
+	const late = order("late", { next_step: step("pack", true) })
+	const rows = queue(
+		lists({
+			orders: [late],
+			exceptions: [{ id: "x", kind: "not_read", store_id: "deaf", opened_at: at(30), closed_at: null } as Exception],
+			warnings: [
+				risk(order("slow")),
+				risk(late),
+				at_("quiet", "silent_store", "offers_expired"),
+				at_("deaf", "silent_store", "not_seen"),
+				at_("deaf", "unanswered_prompts"),
+			],
+		}),
+	)
+	expect(rows.map(r => `${r.id} ${r.kind} ${storeOf(r)}`)).toEqual([
+		"x silent deaf",
+		"late late str_1",
+		"unanswered_prompts:deaf prompts deaf",
+		"silent_store:quiet silent quiet",
+		"slow risk str_1",
+	])
+	const say = (id: string) => sentence(rows.find(r => r.id === id)!, en, () => undefined)
+	expect(say("slow")).toBe("A-slow will be about 25 min late: not packed yet")
+	expect(say("silent_store:quiet")).toBe("quiet let 3 offers run out")
+	expect(say("unanswered_prompts:deaf")).toBe("deaf has not answered 3 prompts for 48 units")
 })
 
 test("an order that another store is being asked about needs nobody yet", () => {
@@ -56,6 +112,12 @@ describe("what may be done begins with what is wanted", () => {
 	for (const [name, more, want] of table) {
 		test(name, () => expect(steps(order("a", more))).toEqual(want))
 	}
+})
+
+test("a page offers also what a store says on the phone that it has done", () => {
+	expect(more(order("a"))).toEqual(["ready", "tracking-link/revoke"])
+	expect(more(order("a", { status: "picked_up" }))).toEqual(["depart", "hand-back", "tracking-link/revoke"])
+	expect(more(order("a", { status: "delivered", erased_at: at(1) }))).toEqual([])
 })
 
 test("the story has both clocks, and the customer's own words", () => {

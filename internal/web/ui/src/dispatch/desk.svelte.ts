@@ -2,6 +2,7 @@
 // so nothing is lost when the stream breaks: it resumes where it was, and the lists are read anew.
 //
 //	stream ──something happened──► look() ──lists──► queue() ──► the screens
+//	       ──to an order─────────► seeOrder() ──────────┘
 //	screens ──do()──► server, at once;  hold()──► server, some seconds later, unless it is undone
 
 import type { Clock } from "../store/say"
@@ -18,6 +19,7 @@ import {
 	type Remark,
 	type Store,
 	skew,
+	type Warning,
 	why,
 } from "./net"
 import { gave } from "./tell"
@@ -29,7 +31,10 @@ export const HOLD_MS = 5_000
 const LINGER_MS = 12_000
 const LOOK_MS = 400
 const LOOK_AGAIN_MS = 60_000
+const WARN_MS = 20_000
 const FILES = 60
+const SEE_AT_MOST = 20
+const MOST = 1_000
 
 /** Outcome is what became of something done about a row; trouble is the row as it was. */
 export type Outcome = {
@@ -63,6 +68,13 @@ const heard = {
 		"custody.moved",
 		"dropoff.flagged",
 	],
+	office: [
+		..."created link_created role_changed disabled enabled password_set signed_in signed_out signed_out_everywhere"
+			.split(" ")
+			.map(name => `account.${name}`),
+		..."key.created key.revoked merchant.created merchant.policy_changed device.paired device.revoked".split(" "),
+		..."store.created store.removed setting.changed job.started import.finished".split(" "),
+	],
 	campaigns: [
 		..."planned approved cancelled finished created".split(" ").map(name => `campaign.${name}`),
 		..."prompted reminded acknowledged partially_acknowledged declined expired stocked shortfall lapsed reallocated cancelled consumed released"
@@ -70,6 +82,9 @@ const heard = {
 			.map(name => `prestock.${name}`),
 	],
 }
+
+// What customers say is in the list of incidents.
+const inIncidents = new Set(["order.disputed", "order.message_received"])
 
 // clock is the server's time.
 const clock = () => Date.now() + skew
@@ -79,7 +94,7 @@ const fresh = (o: Outcome, now: number) => o.state === "held" || o.state === "do
 
 class Desk {
 	me = $state.raw<Me>()
-	lists = $state.raw<Lists>({ orders: [], incidents: [], exceptions: [], files: {} })
+	lists = $state.raw<Lists>({ orders: [], incidents: [], exceptions: [], warnings: [], files: {} })
 	/** lookedAt is when the lists were last read, ms; 0 is never. */
 	lookedAt = $state.raw(0)
 	stores = $state.raw<Record<string, Store>>({})
@@ -91,6 +106,10 @@ class Desk {
 	/** selected is the row of the queue that the keys act on. */
 	selected = $state.raw<string>()
 	campaignsTold = $state.raw(0)
+	/** actsTold grows with whatever somebody did. */
+	actsTold = $state.raw(0)
+	/** moved is whether another screen than the first was opened. */
+	moved = $state.raw(false)
 	lang = $state.raw<"en" | "zh">("en")
 	w = $state.raw<Words>(en)
 	/** said is for those who listen to the screen. */
@@ -118,9 +137,14 @@ class Desk {
 	#stream: EventSource | undefined
 	#timer: ReturnType<typeof setTimeout> | undefined
 	#looking = false
+	#whole = true
+	#changed = new Set<string>()
+	#overtaken = new Set<string>()
+	#seeing: ReturnType<typeof setTimeout> | undefined
 	#again = false
 	#asked = new Set<string>()
 	#watched = new Map<string, Set<() => void>>()
+	#hearers = new Set<(type: string, at: string) => void>()
 	#took = 0
 
 	start() {
@@ -128,12 +152,14 @@ class Desk {
 		void this.speak(wish === "en" || wish === "zh" ? wish : navigator.language.startsWith("zh") ? "zh" : "en")
 		addEventListener("hashchange", () => {
 			this.screen = location.hash
+			this.moved = true
 		})
 		addEventListener("pagehide", () => this.#sendAll())
 		setInterval(() => {
 			this.now = clock()
 		}, 1000)
-		setInterval(() => this.look(), LOOK_AGAIN_MS)
+		setInterval(() => this.look(true), LOOK_AGAIN_MS)
+		setInterval(() => void this.#warn(), WARN_MS)
 		void get<Me>("/v1/me").then(
 			me => {
 				this.me = me
@@ -162,7 +188,7 @@ class Desk {
 		this.#stream = stream
 		stream.onopen = () => {
 			this.live = true
-			this.look()
+			this.look(true)
 		}
 		stream.onerror = () => {
 			this.live = false
@@ -176,17 +202,59 @@ class Desk {
 		for (const type of heard.begins) stream.addEventListener(type, e => this.#hear(e as MessageEvent<string>, true))
 		for (const type of heard.moves) stream.addEventListener(type, e => this.#hear(e as MessageEvent<string>, false))
 		for (const type of heard.campaigns) {
-			stream.addEventListener(type, () => {
+			stream.addEventListener(type, e => {
 				this.campaignsTold++
+				const event = JSON.parse((e as MessageEvent<string>).data) as Event
+				this.#answered(event)
+				for (const hear of this.#hearers) hear(type, event.recorded_at)
 			})
 		}
+		for (const type of heard.office) {
+			stream.addEventListener(type, () => {
+				this.actsTold++
+			})
+		}
+	}
+
+	// answered counts what somebody who signed in answers for.
+	#answered(event: Event) {
+		if (event.actor?.startsWith("user:")) this.actsTold++
 	}
 
 	#hear(e: MessageEvent<string>, begins: boolean) {
 		const event = JSON.parse(e.data) as Event
 		const id = (event.data as { order_id?: string }).order_id ?? event.subject
+		this.#answered(event)
 		for (const look of this.#watched.get(id) ?? []) look()
-		if (begins || this.rows.some(row => row.order?.id === id)) this.look()
+		for (const hear of this.#hearers) hear(e.type, event.recorded_at)
+		if (!begins && !this.rows.some(row => row.order?.id === id)) return
+		if (event.type.startsWith("order.")) this.seeOrder(id)
+		if (!event.type.startsWith("order.") || inIncidents.has(event.type)) this.look()
+	}
+
+	/** seeOrder reads an order soon: to find those in trouble among all that are open is dear, and the stream has
+	 * named it. Many at once are read with the lists. */
+	seeOrder(id: string) {
+		this.#changed.add(id)
+		this.#seeing ??= setTimeout(async () => {
+			const ids = [...this.#changed]
+			this.#changed.clear()
+			this.#seeing = undefined
+			if (ids.length > SEE_AT_MOST) return this.look(true)
+			// A look that is under way may have read them before they changed: they are read again after it.
+			if (this.#looking) for (const id of ids) this.#overtaken.add(id)
+			const seen = await Promise.all(ids.map(id => get<Order>(`/v1/orders/${id}`).catch(() => undefined)))
+			const news = seen.filter(o => o !== undefined)
+			const there = new Set(news.map(o => o.id))
+			this.lists = { ...this.lists, orders: [...this.lists.orders.filter(o => !there.has(o.id)), ...news] }
+			this.#tidy()
+		}, LOOK_MS)
+	}
+
+	/** narrow changes what the screen is narrowed to: the address is another, the place is the same. */
+	narrow(address: string) {
+		history.replaceState(history.state, "", address)
+		this.screen = address
 	}
 
 	/** watch calls look whenever something happens to the order or store; it answers how to stop. */
@@ -199,8 +267,16 @@ class Desk {
 		}
 	}
 
-	/** look reads the lists soon, once for many wishes; a busy server is asked less often. */
-	look() {
+	/** hear calls of with the type of whatever happens, and when it did; it answers how to stop. */
+	hear(of: (type: string, at: string) => void): () => void {
+		this.#hearers.add(of)
+		return () => this.#hearers.delete(of)
+	}
+
+	/** look reads the lists soon, once for many wishes; a busy server is asked less often. whole is with the
+	 * orders: else they are those that are known. */
+	look(whole = false) {
+		this.#whole ||= whole
 		if (this.#looking) {
 			this.#again = true
 			return
@@ -218,13 +294,17 @@ class Desk {
 		this.#looking = true
 		this.#again = false
 		const begun = performance.now()
+		const whole = this.#whole
+		this.#whole = false
+		const orders = (path: string) => (whole ? all<Order>(path, MOST) : Promise.resolve([]))
 		try {
-			const [orders, coded, late, incidents, exceptions] = await Promise.all([
-				all<Order>("/v1/orders?status=unassignable,attempt_failed"),
-				all<Order>("/v1/orders?status=arrived_at_dropoff,received_at_store,enroute_to_dropoff"),
-				all<Order>("/v1/orders?overdue=true"),
-				all<Incident>("/v1/incidents?status=open"),
-				all<Exception>("/v1/exceptions"),
+			const [wrong, coded, late, incidents, exceptions, warnings] = await Promise.all([
+				orders("/v1/orders?status=unassignable,attempt_failed"),
+				orders("/v1/orders?code_locked=true"),
+				orders("/v1/orders?overdue=true"),
+				all<Incident>("/v1/incidents?status=open", MOST),
+				all<Exception>("/v1/exceptions", MOST),
+				get<{ data: Warning[] }>("/v1/warnings"),
 			])
 			const files: Lists["files"] = {}
 			await Promise.all(
@@ -236,16 +316,36 @@ class Desk {
 					}
 				}),
 			)
-			this.lists = { orders: [...late, ...coded, ...orders], incidents, exceptions, files }
+			this.lists = {
+				orders: whole ? [...late, ...coded, ...wrong] : this.lists.orders,
+				incidents,
+				exceptions,
+				warnings: warnings.data,
+				files,
+			}
 			this.lookedAt = Date.now()
 			this.unreachable = false
 			this.#tidy()
 		} catch {
 			this.unreachable = true
+			this.#whole ||= whole
 		} finally {
 			this.#looking = false
 			this.#took = performance.now() - begun
+			for (const id of this.#overtaken) this.seeOrder(id)
+			this.#overtaken.clear()
 			if (this.#again) this.look()
+		}
+	}
+
+	// warn looks for what is about to go wrong: no event tells of it, only time.
+	async #warn() {
+		if (this.#looking) return
+		try {
+			const warnings = (await get<{ data: Warning[] }>("/v1/warnings")).data
+			this.lists = { ...this.lists, warnings }
+		} catch {
+			// the next look says so
 		}
 	}
 
@@ -280,6 +380,7 @@ class Desk {
 		} catch (e) {
 			this.#note(trouble, "failed", why(e, this.w.unreachable))
 		}
+		if (trouble.order) this.seeOrder(trouble.order.id)
 		this.look()
 	}
 

@@ -3,7 +3,7 @@
 import type { components } from "../api/contract"
 import { ask, KeyGone, Refusal, Unreachable } from "../store/server"
 
-export { Refusal, skew } from "../store/server"
+export { Refusal, skew, Unreachable } from "../store/server"
 
 type Schemas = components["schemas"]
 export type Order = Schemas["Order"]
@@ -17,7 +17,23 @@ export type Campaign = Schemas["Campaign"]
 export type CampaignPlan = Schemas["CampaignPlan"]
 export type Progress = Schemas["Progress"]
 export type Device = Schemas["Device"]
+export type Warning = Schemas["Warning"]
+export type Hit = Schemas["SearchHit"]
+export type Task = Schemas["PrestockTask"]
+export type Stock = Schemas["StockLevel"]
+export type Offer = Schemas["Assignment"]
 export type Me = Schemas["Me"]
+export type Key = Schemas["Key"]
+export type KeyCreated = Schemas["KeyCreated"]
+export type Job = Schemas["Job"]
+export type Act = Schemas["Act"]
+export type Account = Schemas["Account"]
+export type AccountInvited = Schemas["AccountInvited"]
+export type Session = Schemas["Session"]
+export type Merchant = Schemas["Merchant"]
+export type Policy = Schemas["Policy"]
+export type Imported = Schemas["StoreImport"]
+export type Page<T> = { data: T[]; next_cursor: string | null; has_more: boolean }
 
 /** toSignIn leaves for the page where one signs in, and comes back here afterwards. */
 export function toSignIn() {
@@ -53,6 +69,14 @@ export async function all<T>(path: string, most = 400): Promise<T[]> {
 /** post sends JSON once: id is the same when the same wish is sent again. */
 export const post = <T>(path: string, body?: unknown, id: string = crypto.randomUUID()) =>
 	signedIn(ask<T>({ method: "POST", path, id, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }))
+
+/** put replaces something, unless it has another version than match by now. */
+export const put = <T>(path: string, body: unknown, match?: number) =>
+	signedIn(ask<T>({ method: "PUT", path, body: JSON.stringify(body), ...(match !== undefined && { match }) }))
+
+/** upload sends a file, or a part of one. */
+export const upload = <T>(path: string, body: Blob, type: string, id?: string) =>
+	signedIn(ask<T>({ method: "POST", path, body, type, ...(id && { id }) }))
 
 /** lastWord is post for a page that is being closed. */
 export function lastWord(path: string, body: unknown, id: string) {

@@ -30,7 +30,20 @@ export function sentence(t: Trouble, w: Words, store: (id: string) => Store | un
 			const who = step?.who === "store" && o?.store ? o.store.name : w.who[step?.who ?? "store"]
 			return w.sayLate(who, what, w.actions[step?.action ?? ""] ?? "")
 		}
+		case "risk": {
+			const late =
+				t.warning?.expected_at && t.warning.deadline
+					? Date.parse(t.warning.expected_at) - Date.parse(t.warning.deadline)
+					: 0
+			return w.sayRisk(what, w.minutes(Math.max(1, Math.round(late / 60_000))), w.still[o?.status ?? ""] ?? "")
+		}
+		case "prompts":
+			return w.sayPrompts(t.warning?.store?.name ?? w.aStore, t.warning?.times ?? 1, t.warning?.units ?? 0)
 		case "silent": {
+			if (t.warning)
+				return t.warning.detail === "offers_expired"
+					? w.saySilentOffers(t.warning.store?.name ?? w.aStore, t.warning.times ?? 2)
+					: w.saySilentSeen(t.warning.store?.name ?? w.aStore)
 			const name = (t.exception && store(t.exception.store_id)?.name) ?? w.aStore
 			return t.exception?.kind === "not_read" ? w.saySilentRead(name) : w.saySilentPush(name)
 		}

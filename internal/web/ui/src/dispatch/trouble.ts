@@ -2,9 +2,21 @@
 // it once, for the worst that is wrong with it; a dispute or a message stands for itself, because a customer
 // waits for its answer whatever becomes of the parcel.
 
-import type { Exception, Incident, Order, Remark } from "./net"
+import type { Exception, Incident, Order, Remark, Warning } from "./net"
 
-export type Kind = "dispute" | "message" | "unassignable" | "failed" | "locked" | "late" | "silent"
+/** kinds are those of the queue, what cannot wait first. */
+export const kinds = [
+	"dispute",
+	"message",
+	"unassignable",
+	"failed",
+	"locked",
+	"late",
+	"risk",
+	"prompts",
+	"silent",
+] as const
+export type Kind = (typeof kinds)[number]
 
 /** Trouble is one row of the queue. at is since when, ms. */
 export type Trouble = {
@@ -14,6 +26,7 @@ export type Trouble = {
 	order?: Order
 	incident?: Incident
 	exception?: Exception
+	warning?: Warning
 	/** words is what the customer wrote. */
 	words?: string
 }
@@ -23,6 +36,7 @@ export type Lists = {
 	orders: Order[]
 	incidents: Incident[]
 	exceptions: Exception[]
+	warnings: Warning[]
 	/** files are the orders and the words of open incidents, by the incident's id. */
 	files: Record<string, { order: Order; remarks: Remark[] }>
 }
@@ -62,8 +76,37 @@ export function queue(l: Lists): Trouble[] {
 		if (exception.closed_at) continue
 		rows.set(exception.id, { id: exception.id, kind: "silent", at: Date.parse(exception.opened_at), exception })
 	}
+	for (const row of warned(l)) if (!rows.has(row.id)) rows.set(row.id, row)
 	return [...rows.values()].sort((a, b) => b.at - a.at || (a.id < b.id ? 1 : -1))
 }
+
+// warned are the rows of what is about to go wrong. A store that messages do not reach is in the queue for that
+// already: that it is silent as well says no more.
+function warned(l: Lists): Trouble[] {
+	const unreached = new Set(l.exceptions.filter(e => !e.closed_at).map(e => e.store_id))
+	return l.warnings
+		.filter(w => w.kind !== "silent_store" || !unreached.has(w.store?.id ?? ""))
+		.map(warning => {
+			const at = Date.parse(warning.since)
+			if (warning.kind === "late_risk" && warning.order)
+				return { id: warning.order.id, kind: "risk" as const, at, warning, order: warning.order }
+			return {
+				id: warning.id,
+				kind: warning.kind === "silent_store" ? ("silent" as const) : ("prompts" as const),
+				at,
+				warning,
+			}
+		})
+}
+
+/** storeOf is the store that a row is about, "" for none. */
+export const storeOf = (t: Trouble): string =>
+	t.exception?.store_id ??
+	t.warning?.store?.id ??
+	t.order?.next_step?.store_id ??
+	t.order?.store?.id ??
+	t.incident?.store_id ??
+	""
 
 // said is the newest of what the customer wrote that the incident is about.
 function said(incident: Incident, remarks: Remark[]): string {
@@ -82,6 +125,10 @@ export type Step =
 	| "extend-hold"
 	| "cancel"
 	| "lost"
+	| "ready"
+	| "pick-up"
+	| "hand-back"
+	| "tracking-link/revoke"
 
 /** steps are what may be done to an order now; the first is what its next step asks for. */
 export function steps(o: Order): Step[] {
@@ -110,6 +157,17 @@ export function steps(o: Order): Step[] {
 	const held = o.custody?.holder
 	if ((held === "store" || held === "runner") && !["delivered", "collected"].includes(o.status)) list.push("lost")
 	return list
+}
+
+/** more are the other steps, of a page that has room for them: what stores do, done for one that calls, and a new
+ * link for a customer whose old one is in wrong hands. */
+export function more(o: Order): Step[] {
+	const store: Partial<Record<string, Step[]>> = {
+		confirmed: ["ready"],
+		ready_for_pickup: o.dropoff.mode === "collect_at_store" ? ["receive"] : ["pick-up"],
+		picked_up: ["depart", "hand-back"],
+	}
+	return [...(store[o.status] ?? []), ...(o.erased_at ? [] : (["tracking-link/revoke"] as const))]
 }
 
 /** called is the name people have for an order. */

@@ -6,8 +6,8 @@ import { apply, type Did, find, type Known, nothing, type Order, type OrderStep 
 import { add, type Extra, letGo, type Row, rows, takeBack, tidy, tryAgain } from "./outbox"
 import { fix } from "./place"
 import type { Clock } from "./say"
-import { ask, newId, post, skew } from "./server"
-import { type Credential, sync } from "./sync"
+import { ask, believe, newId, post, skew, truly } from "./server"
+import { type Credential, sync, syncLater } from "./sync"
 import { en, language, type Words, words } from "./words"
 
 /** HOLD_MS is how long an answer can be taken back before it goes out. */
@@ -15,6 +15,10 @@ export const HOLD_MS = 8_000
 /** UNDO_MS is how long a finished visit can be taken back, as the server allows. */
 export const UNDO_MS = 30_000
 const LOOK_MS = 5_000
+/** HINT_MS is how long a hint waits for the next: what happens together is looked at once. */
+const HINT_MS = 200
+/** LIVE_MS is how often it looks while the server says when there is something. */
+const LIVE_MS = 60_000
 const LOOK_AT_ALL_MS = 60_000
 
 /** Undoable is what the owner did last and may take back. */
@@ -30,6 +34,10 @@ class App {
 	screen = $state.raw(location.hash)
 	undoable = $state.raw<Undoable>()
 	wish = $state.raw<string>()
+	/** full says that the phone had no room for what was done last: it was not done. */
+	full = $state.raw(false)
+	/** newer says that the next start begins a newer app. */
+	newer = $state.raw(false)
 	/** useful is set by the first answered prompt or accepted offer: then we may ask for something too. */
 	useful = $state.raw(false)
 
@@ -57,6 +65,9 @@ class App {
 	#timer: ReturnType<typeof setTimeout> | undefined
 	#busy = false
 	#again = false
+	#deaf: (() => void) | undefined // ends the stream of hints, while there is one
+	#deafUntil = 0
+	#kept = false // the browser was asked to keep what is here
 
 	/** start recalls what the phone knows; the screens may be drawn when it resolves. */
 	async start() {
@@ -64,19 +75,35 @@ class App {
 			this.screen = location.hash
 		})
 		addEventListener("online", () => this.hurry())
-		document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.hurry())
+		document.addEventListener("visibilitychange", () => this.#seen())
+		navigator.serviceWorker?.addEventListener("message", ({ data }) => {
+			if (data.go !== undefined) location.hash = data.go
+			if (data.newer) this.newer = true
+			this.hurry()
+		})
 		setInterval(() => {
-			this.now = Date.now() + skew
+			this.now = truly()
 		}, 1000)
 		this.wish = await recall<string>("language")
 		this.useful = (await recall<boolean>("useful")) ?? false
 		await this.#recall()
+		believe(this.known.skew)
+		this.now = truly()
 		this.paired = (await recall<Credential>("credential")) !== undefined
 		await this.speak()
 		void tidy(new Date())
-		// On the home screen: what waits to be sent must not be the first thing that a full phone throws away.
-		if (matchMedia("(display-mode: standalone)").matches) void navigator.storage?.persist?.().catch(() => {})
 		this.hurry()
+	}
+
+	// A page that nobody sees hears nothing, and what it leaves behind the service worker sends.
+	#seen() {
+		if (document.visibilityState === "visible") {
+			this.hurry()
+			void navigator.serviceWorker?.getRegistration().then(it => it?.update().catch(() => {}))
+		} else {
+			this.#deaf?.()
+			if (this.waiting.length > 0) void backgroundSync()
+		}
 	}
 
 	/** speak fetches the words of the present language; without them the old ones stay. */
@@ -107,8 +134,18 @@ class App {
 
 	/** do queues what the owner did, shows it at once, and sends it when it may go. */
 	async do(did: Did, hold = 0, extra: Extra = {}): Promise<Row> {
-		const row = await add(did, new Date(), hold, extra)
+		let row: Row
+		try {
+			row = await add(did, new Date(truly()), hold && Date.now() + hold, extra)
+			this.full = false
+		} catch (error) {
+			this.full = true
+			throw error
+		}
 		this.queue = await rows()
+		// What waits to be sent must not be the first thing that a full phone throws away.
+		if (!this.#kept) void navigator.storage?.persist?.().catch(() => {})
+		this.#kept = true
 		if (hold === 0) this.hurry()
 		else this.#later(hold)
 		return row
@@ -129,7 +166,7 @@ class App {
 		const door = this.doors[order.id]
 		const current = door && door.attempt >= doors.attempt(order) ? door : undefined
 		const n = current?.attempt ?? doors.attempt(order)
-		const at = new Date()
+		const at = new Date(truly())
 		const events = make(n, { at, fix: fix(), newId })
 		const next: doors.Door = {
 			order: order.id,
@@ -137,11 +174,9 @@ class App {
 			at: at.toISOString(),
 			events: [...(current?.events ?? []), ...events],
 		}
-		this.doors = { ...this.doors, [order.id]: next }
-		const row = await this.do({ kind: "door", order: order.id, events }, 0, {
-			photo,
-			value: { name: "doors", value: this.doors },
-		})
+		const value = { ...this.doors, [order.id]: next }
+		const row = await this.do({ kind: "door", order: order.id, events }, 0, { photo, value: { name: "doors", value } })
+		this.doors = value
 		return { row, events }
 	}
 
@@ -161,7 +196,7 @@ class App {
 				const events = doors.withdrawn(
 					order,
 					door?.attempt ?? completed.attempt,
-					{ at: new Date(), newId },
+					{ at: new Date(truly()), newId },
 					completed.id,
 				)
 				await this.do({ kind: "door", order: order.id, events })
@@ -205,7 +240,7 @@ class App {
 			return
 		}
 		this.#busy = true
-		let wait = LOOK_MS
+		let wait = this.#deaf ? LIVE_MS : LOOK_MS
 		try {
 			if (!this.paired) return
 			whole ||= Date.now() - this.#wholeAt > LOOK_AT_ALL_MS
@@ -223,6 +258,30 @@ class App {
 			} else this.#later(wait)
 		}
 		if (!this.reachable && this.queue.length > 0) void backgroundSync()
+		if (this.reachable && this.paired) void this.#listen()
+	}
+
+	// listen opens the stream of hints. One that ends is opened again by a later look.
+	async #listen() {
+		if (this.#deaf || document.visibilityState !== "visible" || Date.now() < this.#deafUntil) return
+		this.#deaf = () => {}
+		const heard = () => {
+			if (this.#busy) this.#again = true
+			else this.#later(HINT_MS)
+		}
+		const ended = () => {
+			this.#deaf = undefined
+			this.#deafUntil = Date.now() + LOOK_MS
+			this.#later(LOOK_MS)
+		}
+		try {
+			const credential = await recall<Credential>("credential")
+			const { listen } = await import("./live")
+			this.#deaf = listen(credential?.key, heard, ended)
+			if (document.visibilityState !== "visible") this.#deaf() // it was put away meanwhile
+		} catch {
+			ended()
+		}
 	}
 
 	#later(ms: number) {
@@ -237,7 +296,7 @@ class App {
 	async #recall() {
 		const { queue, values } = await snapshot<Row>("known", "doors")
 		this.queue = queue
-		this.known = (values[0] as Known | undefined) ?? nothing
+		this.known = { ...nothing, ...(values[0] as Known | undefined) } // an older app kept less
 		this.doors = (values[1] as Record<string, doors.Door> | undefined) ?? {}
 	}
 
@@ -257,8 +316,7 @@ class App {
 
 async function backgroundSync() {
 	const registration = await navigator.serviceWorker?.getRegistration()
-	const manager = (registration as { sync?: { register(tag: string): Promise<void> } } | undefined)?.sync
-	await manager?.register("outbox").catch(() => {})
+	if (registration) await syncLater(registration)
 }
 
 export const app = new App()

@@ -34,11 +34,33 @@ export type Known = {
 	unread: number
 	reliability?: Reliability
 	ratings?: Ratings
-	/** done are this week's parcels that reached their customer. */
+	/** done are this week's parcels that reached their customer, as this phone saw them. */
 	done: Order[]
+	/** back are parcels of cancelled orders that still lie here. */
+	back: Order[]
+	/** strays are parcels of other shops that were taken in here. */
+	strays: Stray[]
+	/** optOut says that the shop is not asked to stock goods. */
+	optOut?: boolean
+	/** skew is how far the server's clock was ahead of this phone's, ms. */
+	skew?: number
 }
 
-export const nothing: Known = { at: 0, assignments: [], tasks: [], inbox: [], unread: 0, done: [] }
+/** Stray is another shop's parcel, and what the network wants done with it. */
+export type Stray = { code: string; action: Schemas["StepAction"]; to: Schemas["OrderStore"] | null }
+
+export type ScanResult = Schemas["ScanResult"]
+
+export const nothing: Known = {
+	at: 0,
+	assignments: [],
+	tasks: [],
+	inbox: [],
+	unread: 0,
+	done: [],
+	back: [],
+	strays: [],
+}
 
 /** OrderStep is an action of the contract on an order that takes nothing but a time. */
 export type OrderStep = "ready" | "pick-up" | "hand-back" | "depart" | "receive" | "return" | "returned" | "lost"
@@ -57,7 +79,8 @@ export type Did =
 	| { kind: "resume" }
 	| { kind: "patch"; patch: Schemas["OwnStorePatch"] }
 	| { kind: "read"; ids: string[] }
-	| { kind: "scan"; code: string; direction: "in" | "out" }
+	| { kind: "scan"; code: string; direction: "in" | "out"; to?: "merchant" | "store"; store?: string }
+	| { kind: "prestock"; opt_out: boolean }
 
 const after: Record<OrderStep, Order["status"]> = {
 	ready: "ready_for_pickup",
@@ -110,7 +133,9 @@ export function apply(known: Known, did: Did, at: string): Known {
 		case "patch":
 			return store(known, did.patch as Partial<Store>)
 		case "scan":
-			return known // whose label it is, the server knows
+			return scan(known, did.code, did.direction)
+		case "prestock":
+			return { ...known, optOut: did.opt_out }
 		case "read":
 			return {
 				...known,
@@ -118,6 +143,31 @@ export function apply(known: Known, did: Did, at: string): Known {
 				unread: Math.max(0, known.unread - did.ids.length),
 			}
 	}
+}
+
+// scan knows what becomes of a label that is known here; whose another is, the server says.
+function scan(known: Known, code: string, direction: "in" | "out"): Known {
+	if (direction === "out") {
+		return {
+			...known,
+			assignments: known.assignments.filter(a => a.order_id !== code),
+			back: known.back.filter(o => o.id !== code),
+			strays: known.strays.filter(s => s.code !== code),
+		}
+	}
+	return order(known, code, o => ({
+		...o,
+		status: o.dropoff.mode === "collect_at_store" ? "received_at_store" : "ready_for_pickup",
+	}))
+}
+
+/** learned is what we know once the server has said what to do with a parcel that was scanned in. */
+export function learned(known: Known, code: string, said: ScanResult | undefined): Known {
+	const step = said?.next_step
+	const own = known.assignments.some(a => a.order_id === said?.order_id)
+	if (!step || own || !["forward", "send_back", "wait"].includes(step.action)) return known
+	const strays = known.strays.filter(s => s.code !== code)
+	return { ...known, strays: [...strays, { code, action: step.action, to: step.to_store }] }
 }
 
 /** open is how many units of a task are this store's to promise. */

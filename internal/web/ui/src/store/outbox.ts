@@ -10,7 +10,7 @@
 //	   └──refused──► refused, shown with what can be done ──"let it go"──► gone
 
 import { all, change, type Kept, photo } from "./kept"
-import { apply, type Did, type DoorEvent, type Known, nothing } from "./known"
+import { apply, type Did, type DoorEvent, type Known, learned, nothing, type ScanResult } from "./known"
 import { ask, KeyGone, newId, type Problem, post, Refusal, Unreachable } from "./server"
 
 export type Row = {
@@ -31,9 +31,9 @@ export type Row = {
 /** Extra is what is kept together with a row, both or neither. */
 export type Extra = { photo?: { id: string; jpeg: Blob } | undefined; value?: { name: string; value: unknown } }
 
-/** add queues what the owner did at a time, to be sent after hold ms. It is durable when this resolves. */
-export async function add(did: Did, at: Date, hold = 0, extra: Extra = {}): Promise<Row> {
-	const row: Omit<Row, "n"> = { id: newId(), at: at.toISOString(), due: hold ? at.getTime() + hold : 0, tries: 0, did }
+/** add queues what the owner did at a time, to be sent when due (ms) has come. It is durable when this resolves. */
+export async function add(did: Did, at: Date, due = 0, extra: Extra = {}): Promise<Row> {
+	const row: Omit<Row, "n"> = { id: newId(), at: at.toISOString(), due, tries: 0, did }
 	const n = await change(["outbox", "photos", "values"], table => {
 		if (extra.photo) table("photos").put({ jpeg: extra.photo.jpeg, at: row.at } satisfies Kept, extra.photo.id)
 		if (extra.value) table("values").put(extra.value.value, extra.value.name)
@@ -88,8 +88,7 @@ export async function send(key: string | undefined, now: () => number = Date.now
 		}
 		if (!(await mark(row))) continue // taken back meanwhile
 		try {
-			await deliver(row, key)
-			await settle(row)
+			await settle(row, await deliver(row, key))
 			out.sent++
 		} catch (error) {
 			if (error instanceof KeyGone) return { ...out, keyGone: true }
@@ -119,7 +118,7 @@ export function laneOf(did: Did): string {
 		case "count":
 			return `sku ${did.sku}`
 		case "scan":
-			return `label ${did.code}`
+			return did.code
 		case "read":
 			return "inbox"
 	}
@@ -142,11 +141,16 @@ function mark(row: Row): Promise<boolean> {
 const save = (row: Row) => change(["outbox"], table => table("outbox").put(row))
 
 // settle takes the row out and makes what it did part of what we know, both or neither.
-function settle(row: Row) {
+function settle(row: Row, said: unknown) {
 	return change(["outbox", "values"], table => {
 		const values = table("values")
 		const request = values.get("known") as IDBRequest<Known | undefined>
-		request.onsuccess = () => values.put(apply(request.result ?? nothing, row.did, row.at), "known")
+		request.onsuccess = () => {
+			const { did } = row
+			const known = apply({ ...nothing, ...request.result }, did, row.at)
+			const scanned = did.kind === "scan" && did.direction === "in"
+			values.put(scanned ? learned(known, did.code, said as ScanResult | undefined) : known, "known")
+		}
 		table("outbox").delete(row.n)
 		return undefined
 	})
@@ -181,13 +185,22 @@ async function deliver(row: Row, key: string | undefined): Promise<unknown> {
 		case "resume":
 			return act(`/v1/stores/${await ownStore(key)}/resume`)
 		case "scan":
-			return answered(
-				await post<Results>("/v1/scans", [{ id, code: did.code, direction: did.direction, occurred_at: at }], key),
-			)
+			return answered(await post<Results>("/v1/scans", [scanOf(did, id, at)], key))
+		case "prestock":
+			return put("PUT", "/v1/store/prestock", { opt_out: did.opt_out }, key)
 		case "read":
 			return act("/v1/store/inbox/read", { ids: did.ids })
 	}
 }
+
+const scanOf = ({ code, direction, to, store }: Extract<Did, { kind: "scan" }>, id: string, occurred_at: string) => ({
+	id,
+	code,
+	direction,
+	occurred_at,
+	...(to && { to }),
+	...(store && { store_id: store }),
+})
 
 const put = (method: string, path: string, body: unknown, key: string | undefined) =>
 	ask<void>({ method, path, key, body: JSON.stringify(body) })
@@ -196,13 +209,14 @@ async function ownStore(key: string | undefined): Promise<string> {
 	return (await ask<{ store_id: string }>({ path: "/v1/me", key })).store_id
 }
 
-type Results = { results: { id: string; result: string; problem?: Problem }[] }
+type Results = { results: ScanResult[] }
 
-// answered throws for what was refused of a list. What is refused may be sent again under its id, so the
+// answered gives the first of a list of results, and throws for what was refused of a list. What is refused may be sent again under its id, so the
 // row stays whole; and since the answer may then be another, the call has no Idempotency-Key.
 function answered({ results }: Results) {
 	const refused = results.find(r => r.result === "refused")
 	if (refused) throw new Refusal(refused.problem ?? { status: 409, code: "refused" })
+	return results[0]
 }
 
 // tell reports what happened at a door, its pictures first.

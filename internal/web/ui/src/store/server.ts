@@ -36,7 +36,23 @@ export class KeyGone extends Error {}
 /** skew is how far the server's clock is ahead of this phone's, ms. Deadlines are by the server's. */
 export let skew = 0
 
-export type Call = { method?: string; path: string; body?: BodyInit; type?: string; key?: string; id?: string }
+/** believe takes the skew that was known before this page. */
+export const believe = (ms: number | undefined) => {
+	skew ||= ms ?? 0
+}
+
+/** truly is what time it is, as far as the server has said: a phone's clock may be hours off. */
+export const truly = () => Date.now() + skew
+
+export type Call = {
+	method?: string
+	path: string
+	body?: BodyInit
+	type?: string
+	key?: string
+	id?: string
+	match?: number
+}
 
 const PATIENCE_MS = 20_000
 const UPLOAD_PATIENCE_MS = 120_000
@@ -46,6 +62,7 @@ export async function ask<T>(call: Call): Promise<T> {
 	const headers: Record<string, string> = {}
 	if (call.key) headers.Authorization = `Bearer ${call.key}`
 	if (call.id) headers["Idempotency-Key"] = call.id
+	if (call.match !== undefined) headers["If-Match"] = `"${call.match}"`
 	if (call.body !== undefined) headers["Content-Type"] = call.type ?? "application/json"
 	let response: Response
 	try {

@@ -5,7 +5,7 @@ import { keep, recall } from "./kept"
 import type { Known, Message, Order, Ratings, Reliability, StockLevel, Store } from "./known"
 import { nothing } from "./known"
 import { type Outcome, send, turn } from "./outbox"
-import { ask, KeyGone, Unreachable } from "./server"
+import { ask, KeyGone, Refusal, skew, truly, Unreachable } from "./server"
 
 /**
  * Credential says how this phone shows whose it is: by the cookie that pairing set, which no script can
@@ -48,7 +48,8 @@ async function look(key: string | undefined, whole: boolean): Promise<Known> {
 		} while (cursor && all.length < 1000)
 		return all
 	}
-	const known: Known = { ...((await recall<Known>("known")) ?? nothing) }
+	const before: Known = { ...nothing, ...(await recall<Known>("known")) }
+	const known = { ...before }
 	// One after the other: a weak network carries one request better than six.
 	known.assignments = await list("/v1/assignments?status=offered,accepted")
 	known.tasks = await list("/v1/prestock-tasks?status=prompted,acknowledged,partially_acknowledged")
@@ -60,10 +61,41 @@ async function look(key: string | undefined, whole: boolean): Promise<Known> {
 		known.stock = (await get<{ data: StockLevel[] }>("/v1/store/stock")).data
 		known.reliability = await get<Reliability>("/v1/store/reliability")
 		known.ratings = await get<Ratings>("/v1/store/ratings")
-		// Orders older than this that end today are rare: a parcel held at the counter for days.
-		const since = new Date(Date.now() - 10 * 86_400_000).toISOString()
-		known.done = await list<Order>(`/v1/orders?status=delivered,collected&created_after=${since}`)
+		known.optOut = (await get<{ opt_out: boolean }>("/v1/store/prestock")).opt_out
 	}
+	await ended(before, known, get)
 	known.at = Date.now()
+	known.skew = skew
 	return known
+}
+
+const WEEK_MS = 8 * 86_400_000
+
+// ended asks what became of orders that are not the shop's to do any more, each by its id: that costs the
+// server nothing that grows, as a list of all that has ended would.
+async function ended(before: Known, known: Known, get: <T>(path: string) => Promise<T>) {
+	const here = new Set(known.assignments.map(a => a.order_id))
+	const left = before.assignments.filter(a => a.status === "accepted").map(a => a.order)
+	const ask = [...left, ...before.back].filter(o => !here.has(o.id))
+	// What this phone has finished by itself is known already, and is asked for once more for its end.
+	const fresh = ask.length > 0 ? before.done.filter(o => !ask.some(a => a.id === o.id)) : before.done
+	const after: Order[] = []
+	for (const { id } of ask) {
+		try {
+			after.push(await get<Order>(`/v1/orders/${id}`))
+		} catch (error) {
+			if (!(error instanceof Refusal)) throw error // it is another shop's now
+		}
+	}
+	const old = (o: Order) => truly() - Date.parse(o.delivered_at ?? o.updated_at) > WEEK_MS
+	known.back = after.filter(o => o.status === "cancelled" && o.custody?.store_id === known.store?.id)
+	known.done = [...fresh, ...after.filter(o => o.status === "delivered" || o.status === "collected")].filter(
+		o => !old(o) && !here.has(o.id),
+	)
+}
+
+/** syncLater has the browser wake the service worker when there is a network, where it can do that. */
+export async function syncLater(registration: ServiceWorkerRegistration) {
+	const { sync } = registration as { sync?: { register(tag: string): Promise<void> } }
+	await sync?.register("outbox").catch(() => {})
 }

@@ -1,6 +1,6 @@
 // What there is to do, in the order in which it is worth doing.
 
-import type { Assignment, Known, Order, Task } from "./known"
+import type { Assignment, Known, Order, Stray, Task } from "./known"
 
 export type Today = {
 	/** offers wait for an answer, the one that ends first in front. */
@@ -16,11 +16,18 @@ export type Today = {
 	/** counter are parcels that wait for their customer at the store. */
 	counter: Order[]
 	returning: Order[]
+	/** arriving are parcels that somebody brings here; leaving are to be brought to another store. */
+	arriving: Order[]
+	leaving: Order[]
+	/** back are to be given back to their sender; strays are other shops'. */
+	back: Order[]
+	strays: Stray[]
 }
 
 /** today sorts what we know. Offers and prompts whose time is over at now (ms) are left out. */
 export function today(known: Known, now: number): Today {
-	const accepted = known.assignments.filter(a => a.status === "accepted")
+	const mine = known.assignments.filter(a => a.status === "accepted")
+	const accepted = mine.filter(a => !comes(a.order))
 	const inState = (...states: Order["status"][]) => accepted.filter(a => states.includes(a.order.status))
 	const orders = (...states: Order["status"][]) => inState(...states).map(a => a.order)
 	return {
@@ -39,7 +46,21 @@ export function today(known: Known, now: number): Today {
 		failed: orders("attempt_failed"),
 		counter: orders("received_at_store"),
 		returning: orders("enroute_to_return"),
+		arriving: mine.filter(a => comes(a.order)).map(a => a.order),
+		leaving: orders("received_at_store").filter(o => o.custody?.transfer_to_store_id),
+		back: known.back,
+		strays: known.strays,
 	}
+}
+
+// comes says that a parcel is on its way to the store whose order it is: a runner brings it, or another
+// shop has it.
+function comes(o: Order): boolean {
+	const action = o.next_step?.action
+	return (
+		(o.status === "picked_up" || o.status === "confirmed") &&
+		(action === "bring_to_store" || (action === "forward" && o.next_step?.to_store_id === o.store?.id))
+	)
 }
 
 const ends = (o: Order) => o.promise?.latest ?? "9"
