@@ -23,7 +23,7 @@ run: build ## serve a living demo city at http://127.0.0.1:8080 (LISTEN=host:por
 test: ## everything CI checks, on SQLite and PostgreSQL
 	@scripts/test
 
-sizes: ## bytes of a first visit to the store app and the customer's page, against the budgets
+sizes: ## bytes of a first visit to each face, against the budgets
 	@scripts/faces sizes
 
 replay: build ## replay recorded orders against a server (scripts/replay)

@@ -102,8 +102,9 @@ func jobs(d *db.DB, p server.Parts) []job.Job {
 				return !names, err
 			},
 			Run: func(ctx context.Context, _ *job.Slot) error {
-				_, err := orders.TakePhones(ctx, order.Settled)
-				return errors.Join(err, stores.TakeNames(ctx))
+				err := stores.TakeNames(ctx) // first: after an upgrade there may be years of orders
+				_, untaken := orders.TakePhones(ctx, order.Settled)
+				return errors.Join(err, untaken)
 			}},
 		{Name: "purge", Schedule: job.Every(time.Hour),
 			Run: func(ctx context.Context, _ *job.Slot) error {

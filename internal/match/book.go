@@ -499,9 +499,6 @@ func (b *Book) learn(q db.Queryer, sh shop, slot time.Time) error {
 // of them can serve it after all. A store is learnt about once a second at most, and healEachSecond stores
 // in all: when a whole town is full, or goods are asked for that nobody has, that is no news.
 func (b *Book) heal(r db.Queryer, q *Ask) (bool, error) {
-	if !b.healing.take(q.Now.Unix(), healAtOnce, healEachSecond) {
-		return false, nil
-	}
 	var near []shop
 	seen := 0
 	b.index.walk(q, func(sh *shop, o obstacle) bool {
@@ -511,6 +508,9 @@ func (b *Book) heal(r db.Queryer, q *Ask) (bool, error) {
 		}
 		return len(near) < healAtOnce && seen < lookedAt
 	})
+	if !b.healing.take(q.Now.Unix(), len(near), healEachSecond) {
+		return false, nil
+	}
 	for _, sh := range near {
 		if err := b.learn(r, sh, sh.Value.slotAt(q.Begin)); err != nil {
 			return false, err

@@ -48,9 +48,11 @@ func heard(tx *db.Tx, store int64, lost order.AssignmentStatus) error {
 	return err
 }
 
-// Silent are stores that seem to have fallen silent, longest silent first and at most limit of each kind. The
-// table of sessions belongs to package auth; only when a store's phones were last here is asked of it.
-func (b *Book) Silent(ctx context.Context, limit int) ([]Silence, error) {
+// Silent are stores that seem to have fallen silent, at most limit of each kind: first those that let offers run
+// out, the longest silent first, then those whose phones are away, the latest gone first, since an old phone may
+// lie in a drawer. all is false when there may be more. The table of sessions belongs to package auth; only when a
+// store's phones were last here is asked of it.
+func (b *Book) Silent(ctx context.Context, limit int) (out []Silence, all bool, err error) {
 	now := b.db.Now()
 	ms := func(d time.Duration) int64 { return now.Add(-d).UnixMilli() }
 	var rows []struct {
@@ -59,19 +61,20 @@ func (b *Book) Silent(ctx context.Context, limit int) ([]Silence, error) {
 		Since int64
 		Last  int64 `db:"last_at"`
 	}
-	// A store that has declined has no row, one that has accepted since is not silent.
-	if err := b.db.Read(ctx).Select(&rows, `SELECT m.store_key, m.times, m.since, m.last_at FROM missed_offer m JOIN store s ON s.key = m.store_key
-		WHERE m.times >= ? AND m.last_at > ? AND s.removed_at IS NULL AND s.status = 'active'
+	// A store that has declined has no row, one that has accepted since is not silent. CROSS holds SQLite to the
+	// few rows: it would begin with all stores.
+	if err := b.db.Read(ctx).Select(&rows, `SELECT m.store_key, m.times, m.since, m.last_at FROM missed_offer m CROSS JOIN store s
+		WHERE s.key = m.store_key AND m.times >= ? AND m.last_at > ? AND s.removed_at IS NULL AND s.status = 'active'
 		AND NOT EXISTS (SELECT 1 FROM session p WHERE p.store_key = m.store_key AND p.store_key <> 0 AND p.revoked_at IS NULL AND p.seen_at > m.last_at)
-		ORDER BY m.since LIMIT ?`, missedAtLeast, ms(missedFor), limit); err != nil {
-		return nil, err
+		ORDER BY m.since LIMIT ?`, missedAtLeast, ms(missedFor), limit+1); err != nil {
+		return nil, false, err
 	}
-	var out []Silence
+	all = len(rows) <= limit
 	known := map[int64]bool{}
-	for _, r := range rows {
+	for _, r := range rows[:min(len(rows), limit)] {
 		answered, err := order.AcceptedSince(b.db.Read(ctx), r.Store, time.UnixMilli(r.Last))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if !answered {
 			known[r.Store] = true
@@ -87,22 +90,26 @@ func (b *Book) Silent(ctx context.Context, limit int) ([]Silence, error) {
 			JOIN session p ON p.store_key = w.store_key AND p.store_key <> 0 AND p.revoked_at IS NULL
 		GROUP BY w.store_key HAVING max(p.seen_at) < ? ORDER BY max(p.seen_at) DESC LIMIT ?`,
 		ms(workFor), now.UnixMilli(), ms(unseenFor), 4*limit); err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	all = all && len(unseen) < 4*limit
 	n := 0
 	for _, u := range unseen {
-		if known[u.Store] || n == limit {
+		if known[u.Store] {
 			continue
+		}
+		if n == limit {
+			return out, false, nil
 		}
 		// The slots still count what has been done: only work that waits for the store is its silence.
 		waits, err := order.WaitsAt(b.db.Read(ctx), u.Store)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if waits {
 			n++
 			out = append(out, Silence{Store: u.Store, Kind: NotSeen, Since: time.UnixMilli(u.Seen).UTC()})
 		}
 	}
-	return out, nil
+	return out, all, nil
 }

@@ -117,6 +117,9 @@ func (b *Book) List(ctx context.Context, f Filter) ([]Order, bool, error) {
 	if f.Cursor != 0 {
 		w.and("key < ?", f.Cursor)
 	}
+	if err := madeBetween(b.db.Read(ctx), &w, f.CreatedAfter, f.CreatedUntil); err != nil {
+		return nil, false, err
+	}
 	out, err := loadAll(b.db.Read(ctx), `SELECT `+orderColumns+` FROM orders`+w.String()+` ORDER BY key DESC LIMIT ?`, append(w.args, f.Limit+1)...)
 	if err != nil {
 		return nil, false, err

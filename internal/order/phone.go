@@ -29,9 +29,10 @@ const (
 	takenAtOnce = 1000 // a multiple of together, see keepPhones
 	// walkAtMost is how many of the newest orders are read through: a second's work.
 	walkAtMost = 500_000
-	// walkEnd is the same for a few last digits, which no table holds.
-	walkEnd = 20_000
 )
+
+// walkEnd is the same for a few last digits, which no table holds; tests shorten it.
+var walkEnd = 20_000
 
 // Settled is how old an order's key is before it counts as the past: none that is made meanwhile, and waits for
 // the writer, may come to lie before what was taken in.
@@ -256,9 +257,9 @@ const inHours = `WITH RECURSIVE hours (hour) AS (
 
 // WithPhone are orders of the recipient with a phone number, newest first and at most limit; merchant narrows
 // to those of one, 0 does not. all is false when there may be more: too many, or too new and too many to read
-// through. Of only a few digits the newest orders are asked.
+// through. Of only a few digits the newest orders, or the merchant's newest, are asked.
 func (b *Book) WithPhone(ctx context.Context, q PhoneQuery, merchant int64, limit int) (found []Order, all bool, err error) {
-	keys, all, err := b.phoneKeys(ctx, q, 8*limit)
+	keys, all, err := b.phoneKeys(ctx, q, merchant, 8*limit)
 	if err != nil {
 		return nil, false, err
 	}
@@ -280,8 +281,9 @@ func (b *Book) WithPhone(ctx context.Context, q PhoneQuery, merchant int64, limi
 	return found[:min(len(found), limit)], all, nil
 }
 
-// phoneKeys are orders whose phone may fit, newest first.
-func (b *Book) phoneKeys(ctx context.Context, q PhoneQuery, limit int) (keys []int64, all bool, err error) {
+// phoneKeys are orders whose phone may fit, newest first. A merchant's new orders are walked by themselves: in a
+// peak the newest of all are hardly ever its own, and no merchant has a second's work done for each question.
+func (b *Book) phoneKeys(ctx context.Context, q PhoneQuery, merchant int64, limit int) (keys []int64, all bool, err error) {
 	upto, most := int64(0), walkEnd
 	if !q.Few() {
 		most = walkAtMost
@@ -293,12 +295,17 @@ func (b *Book) phoneKeys(ctx context.Context, q PhoneQuery, limit int) (keys []i
 	if !q.Few() {
 		end = q.tail()
 	}
+	var newest where
+	newest.and("key > ?", upto)
+	if merchant != 0 {
+		newest.and("merchant_key = ?", merchant)
+	}
 	var fresh []int64
-	if err := b.db.Read(ctx).Select(&fresh, `SELECT key FROM (SELECT key, recipient FROM orders WHERE key > ? ORDER BY key DESC LIMIT ?) AS newest
-		WHERE recipient LIKE ? ORDER BY key DESC LIMIT ?`, upto, most, `%`+end+`"%`, limit); err != nil {
+	if err := b.db.Read(ctx).Select(&fresh, `SELECT key FROM (SELECT key, recipient FROM orders`+newest.String()+` ORDER BY key DESC LIMIT ?) AS newest
+		WHERE recipient LIKE ? ORDER BY key DESC LIMIT ?`, append(newest.args, most, `%`+end+`"%`, limit)...); err != nil {
 		return nil, false, err
 	}
-	if all, err = b.walked(ctx, upto, most); err != nil || q.Few() {
+	if all, err = b.walked(ctx, &newest, most); err != nil || q.Few() {
 		return fresh, all && len(fresh) < limit, err
 	}
 	mac, _ := phoneMAC(b.db.Names(), q.tail())
@@ -317,10 +324,10 @@ func (b *Book) phoneKeys(ctx context.Context, q PhoneQuery, limit int) (keys []i
 	return slices.Compact(keys), all, nil
 }
 
-// walked reports whether a walk over at most most orders behind upto sees them all.
-func (b *Book) walked(ctx context.Context, upto int64, most int) (bool, error) {
+// walked reports whether a walk over at most most of the newest orders sees them all.
+func (b *Book) walked(ctx context.Context, newest *where, most int) (bool, error) {
 	var key int64
-	err := b.db.Read(ctx).Get(&key, `SELECT key FROM orders WHERE key > ? ORDER BY key DESC LIMIT 1 OFFSET ?`, upto, most)
+	err := b.db.Read(ctx).Get(&key, `SELECT key FROM orders`+newest.String()+` ORDER BY key DESC LIMIT 1 OFFSET ?`, append(newest.args, most)...)
 	if errors.Is(err, db.ErrNoRows) {
 		return true, nil
 	}

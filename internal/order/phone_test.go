@@ -108,6 +108,41 @@ func TestErasingAndTakingInAtOnceForgets(t *testing.T) {
 	})
 }
 
+// A merchant's own order is found by its last digits however many others sent meanwhile.
+func TestAMerchantsOrdersAreWalkedByThemselves(t *testing.T) {
+	defer order.WalkEnd(10)()
+	dbtest.Each(t, db.Options{}, func(t *testing.T, d *db.DB) {
+		b := order.NewBook(d)
+		hers := stocked(t, d, 1, 1)[0]
+		if err := d.InTx(t.Context(), func(tx *db.Tx) error {
+			_, err := tx.Exec(`UPDATE orders SET merchant_key = 2 WHERE key = ?`, hers)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		stocked(t, d, 11, 2)
+		q, _ := order.ParsePhone("7919")
+		for merchant, want := range map[int64]int{0: 0, 1: 0, 2: 1} {
+			found, all, err := b.WithPhone(t.Context(), q, merchant, 20)
+			if err != nil || len(found) != want || all != (merchant == 2) {
+				t.Errorf("merchant %d: %d found, all %v, %v", merchant, len(found), all, err)
+			}
+		}
+		if q, _ = order.ParsePhone("+254700007919"); len(mustFind(t, b, q, 2)) != 1 || len(mustFind(t, b, q, 1)) != 0 || len(mustFind(t, b, q, 0)) != 1 {
+			t.Error("by the whole number each finds its own")
+		}
+	})
+}
+
+func mustFind(t *testing.T, b *order.Book, q order.PhoneQuery, merchant int64) []order.Order {
+	t.Helper()
+	found, all, err := b.WithPhone(t.Context(), q, merchant, 20)
+	if err != nil || !all {
+		t.Fatal(all, err)
+	}
+	return found
+}
+
 // What taking in an order costs, the writer's part of it, and what a question costs when all are taken in
 // and when none is.
 func BenchmarkPhones(b *testing.B) {

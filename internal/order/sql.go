@@ -368,23 +368,27 @@ func Regrade(q db.Queryer, o *Order) error {
 
 const assignmentColumns = `key, order_key, store_key, status, reason, rank, score, slot, deadline, offered_at, answered_at, prev_key`
 
-// openWork is the chain of assignments that hold, or held, units of a store's slots: slot_use names the
+// openWork is what a store has to do, of heldWork. The one argument is the store.
+const openWork = heldWork + `
+	SELECT a.key, a.order_key FROM work w JOIN assignment a ON a.key = w.key JOIN orders o ON o.key = a.order_key
+	WHERE o.assignment_key = a.key AND o.ended_at IS NULL`
+
+// heldWork is the chain of assignments that hold, or held, units of a store's slots: slot_use names the
 // last of each slot, each assignment the one before. The one argument is the store. Slots are
 // walked by value, since slot_use is kept by slot first; those that are over and done are purged.
-const openWork = `WITH RECURSIVE slots (slot) AS (
+const heldWork = `WITH RECURSIVE slots (slot) AS (
 		SELECT min(slot) FROM slot_use
 		UNION ALL SELECT (SELECT min(u.slot) FROM slot_use u WHERE u.slot > s.slot) FROM slots s WHERE s.slot IS NOT NULL),
 	work (key) AS (
 		SELECT u.last_key FROM slots s JOIN slot_use u ON u.slot = s.slot WHERE u.store_key = ?
-		UNION ALL SELECT a.prev_key FROM work w JOIN assignment a ON a.key = w.key)
-	SELECT a.key, a.order_key FROM work w JOIN assignment a ON a.key = w.key JOIN orders o ON o.key = a.order_key
-	WHERE o.assignment_key = a.key AND o.ended_at IS NULL`
+		UNION ALL SELECT a.prev_key FROM work w JOIN assignment a ON a.key = w.key)`
 
-// AcceptedSince reports whether a store accepted work after t that it still has.
+// AcceptedSince reports whether a store accepted work after t, as far as its slots still know: also work that
+// is done by now, since a busy store has done it within the hour.
 func AcceptedSince(q db.Queryer, store int64, t time.Time) (bool, error) {
 	var n int
-	err := q.Get(&n, `SELECT count(*) FROM assignment WHERE key IN (SELECT w.key FROM (`+openWork+`) AS w) AND status = 'accepted' AND answered_at > ?`,
-		store, t.UnixMilli())
+	err := q.Get(&n, heldWork+` SELECT count(*) FROM work w JOIN assignment a ON a.key = w.key
+		WHERE a.status IN ('accepted', 'completed', 'failed') AND a.answered_at > ?`, store, t.UnixMilli())
 	return n > 0, err
 }
 

@@ -61,14 +61,16 @@ func TestWhoDidWhat(t *testing.T) {
 		}
 		hour := func(n time.Duration) string { return time.Now().Add(n * time.Hour).UTC().Format(time.RFC3339) } // the log's places are real time
 		for query, want := range map[string]string{
-			"?kind=key&actor=" + me:              "key.revoked key.created",
-			"?kind=setting,job":                  "job.started setting.changed",
-			"?subject=" + order:                  "order.cancelled",
-			"?subject=" + store + "&actor=" + me: "store.paused",
-			"?since=" + hour(1):                  "",
-			"?since=2100-01-01T00:00:00Z":        "",
-			"?until=" + hour(-1):                 "",
-			"?until=1980-01-01T00:00:00Z":        "",
+			"?kind=key&actor=" + me:                                     "key.revoked key.created",
+			"?kind=setting,job":                                         "job.started setting.changed",
+			"?subject=" + order:                                         "order.cancelled",
+			"?subject=" + store + "&actor=" + me:                        "store.paused",
+			"?since=" + hour(1):                                         "",
+			"?since=2100-01-01T00:00:00Z":                               "",
+			"?until=" + hour(-1):                                        "",
+			"?until=1980-01-01T00:00:00Z":                               "",
+			"?until=1900-01-01T00:00:00Z":                               "",
+			"?since=1900-01-01T00:00:00Z&actor=" + me:                   hers,
 			"?actor=" + me + "&since=" + hour(-1) + "&until=" + hour(1): hers,
 		} {
 			if got := types(query); got != want {

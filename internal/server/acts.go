@@ -111,8 +111,11 @@ func (k *call) actFilter() (event.ActFilter, error) {
 
 // place is the first place of the log that can be written at t.
 func place(t time.Time) int64 {
-	if t.Year() > 2090 {
-		return math.MaxInt64 // beyond what keys can say
+	switch year := t.Year(); { // beyond what keys can say
+	case year > 2090:
+		return math.MaxInt64
+	case year < 2024:
+		return 1
 	}
 	return max(ident.At(t), 1)
 }

@@ -10,9 +10,10 @@ import (
 
 // The store's app and the dispatcher's console: files that npm built and the binary carries.
 
-// facePolicy lets a face's page load and call nothing but this server. It needs the camera for proof and
-// the position at the door; blob: is a photo that has not left the phone yet.
-const facePolicy = "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+// facePolicy lets a face's page load, call and send forms to nothing but this server: one signs out by a
+// form. It needs the camera for proof and the position at the door; blob: is a photo that has not left the
+// phone yet.
+const facePolicy = "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
 // face answers with a file of a face. Its page changes with the binary, so it is asked for again each
 // time (If-None-Match is not worth it: a service worker keeps it); what carries a hash is kept for ever.

@@ -49,7 +49,7 @@ func (s *Server) look(ctx context.Context) (found, time.Time, error) {
 		return l.found, l.at, nil
 	}
 	var f found
-	var all [2]bool
+	var all [3]bool
 	var err error
 	if f.risks, all[0], err = s.Orders.AtRisk(ctx, warnAtMost); err != nil {
 		return f, now, err
@@ -57,10 +57,10 @@ func (s *Server) look(ctx context.Context) (found, time.Time, error) {
 	if f.unanswered, all[1], err = s.Prestock.Unanswered(ctx, warnAtMost); err != nil {
 		return f, now, err
 	}
-	if f.silent, err = s.Match.Silent(ctx, warnAtMost); err != nil {
+	if f.silent, all[2], err = s.Match.Silent(ctx, warnAtMost); err != nil {
 		return f, now, err
 	}
-	f.partial = !all[0] || !all[1]
+	f.partial = !all[0] || !all[1] || !all[2]
 	took := time.Since(begun)
 	l.found, l.at, l.until = f, now, begun.Add(max(warnEvery, warnShare*took))
 	return f, now, nil

@@ -91,6 +91,14 @@ func TestAStoreThatDoesNotAnswerIsToldOf(t *testing.T) {
 		o := w.order(acme, nil)
 		w.post(own, "/v1/assignments/"+o.text("assignment.id")+"/accept", nil).want(200)
 		is()
+		for _, action := range []string{"ready", "pick-up", "depart"} {
+			w.step(own, o.text("id"), action).want(200)
+		}
+		w.report(own, (&door{w: w, order: o.text("id"), attempt: 1}).contactless(w.photo(own, 3))...)
+		if done := w.get(desk, "/v1/orders?status=delivered").want(200).ids(); len(done) != 1 {
+			t.Fatalf("delivered: %v", done)
+		}
+		is() // it has done what it took on: that is no silence either
 		expire()
 		is("silent_store duka")
 		o = w.order(acme, nil)

@@ -8,8 +8,8 @@ import { expect } from "vitest"
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 
-// Set SHOTS to a folder to look at every page afterwards.
-const shots = process.env.SHOTS
+/** shots is a folder (SHOTS) for pictures of every page, to look at afterwards. */
+export const shots = process.env.SHOTS
 
 /** Look is a window's width in px and a colour scheme; of a page in another look only what a look can change is asked. */
 type Look = { width: number; dark: boolean; asks: "all" | "colours" | "width" }
@@ -56,6 +56,16 @@ export async function inspect(page: Page, what: string, asked: Asked = {}) {
 	await page.setViewportSize(before)
 	await page.emulateMedia({ colorScheme: "light" })
 	await drawn(page)
+}
+
+/** inspectAsItIs holds a page against axe in the look that it has. */
+export async function inspectAsItIs(page: Page, what: string) {
+	if (shots) {
+		mkdirSync(shots, { recursive: true })
+		await page.screenshot({ path: `${shots}/${what}.png`, fullPage: true })
+	}
+	expect(await violations(page, false), `axe on ${what}`).toEqual([])
+	expect(await overflow(page), `${what} is wider than its window`).toBeLessThanOrEqual(0)
 }
 
 /** drawn waits until the page has been laid out anew. */

@@ -1,6 +1,6 @@
-import type { Browser } from "playwright-core"
-import { afterAll, beforeAll, test } from "vitest"
-import { openBrowser, Visitor, World } from "./world"
+import type { Browser, Page } from "playwright-core"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { Desk, openBrowser, Visitor, World } from "./world"
 
 const password = "four words are enough"
 
@@ -39,6 +39,38 @@ test("an account is made and used without a script", async () => {
 	await page.waitForURL(`${w.url}/account`)
 	await visit(link)
 	await page.getByText("This link no longer works").waitFor()
+	await context.close()
+})
+
+test("whoever is signed out comes back to the same screen, and loses nothing that was being written", async () => {
+	const desk = await Desk.open(browser, w, { role: "admin" })
+	const { page, context } = desk
+	const leave = () => page.evaluate(() => fetch("/signout", { method: "POST", redirect: "manual" }))
+	const enter = async (to: Page) => {
+		await to.getByLabel("Login").fill("admin")
+		await to.getByLabel("Password").fill(password)
+		await to.getByRole("button", { name: "Sign in" }).click()
+	}
+	await desk.go("people")
+	await desk.tap(/Invite somebody/)
+	const name = page.locator("main form input").first()
+	await name.fill("Ben Otieno")
+	await leave()
+	const [tab] = await Promise.all([context.waitForEvent("page"), page.getByText("Sign in again").click()])
+	await enter(tab)
+	await tab.getByRole("heading", { level: 1, name: "People" }).waitFor()
+	await page.getByText("You are signed out").waitFor({ state: "hidden" })
+	expect(await name.inputValue()).toBe("Ben Otieno")
+
+	// With nothing to lose one is asked at once.
+	await name.fill("")
+	await leave()
+	await page.waitForURL(/signin/)
+	await enter(page)
+	await desk.title("People")
+	// A link that was cut off leads to no order, and not to an empty page.
+	await desk.go("order/%E0%A4")
+	await desk.title("Order")
 	await context.close()
 })
 

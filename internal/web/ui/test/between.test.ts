@@ -91,6 +91,16 @@ describe("with a server", () => {
 		expect(await rows()).toEqual([])
 		expect((await recall<Known>("known"))?.strays).toHaveLength(1)
 	})
+
+	test("what a look finds is not kept once the phone was unpaired", async () => {
+		const { fetch } = globalThis
+		vi.stubGlobal("fetch", async (path: string, init: RequestInit) => {
+			if (path === "/v1/store") await forgetEverything()
+			return fetch(path, init)
+		})
+		await sync(false)
+		expect(await recall("known")).toBeUndefined()
+	})
 })
 
 describe("hints", () => {
@@ -122,6 +132,17 @@ describe("hints", () => {
 		await vi.waitFor(() => expect(heard).toBe(2))
 		close()
 		await vi.waitFor(() => expect(ended).toBe(1))
+	})
+
+	test("a server that never answers is given up", async () => {
+		vi.useFakeTimers()
+		vi.stubGlobal("fetch", (_: string, { signal }: RequestInit) => {
+			return new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)))
+		})
+		const over = new Promise<void>(resolve => listen(undefined, () => {}, resolve))
+		await vi.advanceTimersByTimeAsync(60_000)
+		vi.useRealTimers()
+		await over
 	})
 
 	test("a server that has no room is no trouble", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import type { Act, Policy } from "../src/dispatch/net"
-import { grouped, isLines, original, parts, records, refused } from "../src/dispatch/office/file"
+import { grouped, isLines, original, parts, records, refused, unreadable } from "../src/dispatch/office/file"
 import { body, differing, draftOf, usual } from "../src/dispatch/office/policy"
 import { tell } from "../src/dispatch/office/told"
 import { schedule } from "../src/dispatch/office/when"
@@ -42,6 +42,12 @@ describe("a file is cut as the server counts its rows", () => {
 			{ row: 3, field: "", code: "y", detail: "odd" },
 		])
 		expect(refused(all, false, failed, "problem")).toBe('id,lat,problem\nb,200,"lat: not ""near""; odd"\n')
+	})
+	test("a row that is not UTF-8 is not sent as something else", () => {
+		const latin = new TextDecoder().decode(new Uint8Array([...Buffer.from("id,name\n1,Caf"), 0xe9, 10, 0xe9, 10]))
+		const all = records(latin, false)
+		expect(unreadable(all, false, row => row === 3)).toMatchObject([{ row: 2, code: "not-utf8" }])
+		expect(unreadable(all, false, () => true)).toEqual([])
 	})
 	test("20,000 rows are cut in no time that anybody notices", () => {
 		const all = records(`id,name\n${'1,"a, b"\n'.repeat(20_000)}`, false)

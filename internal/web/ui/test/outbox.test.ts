@@ -54,6 +54,19 @@ describe("what was done without a network", () => {
 		expect(asked).toHaveLength(3)
 	})
 
+	test("is never sent as another shop's, and goes out once the phone is its shop's again", async () => {
+		await add({ kind: "count", sku: "WATER-5L", on_hand: 3 }, at, 0, { store: "a" })
+		await add({ kind: "count", sku: "EGGS-6", on_hand: 1 }, at, 0, { store: "b" })
+		expect(await send("k", now, "b")).toMatchObject({ sent: 1 })
+		expect(asked.map(a => a.body)).toEqual([{ items: [{ sku: "EGGS-6", on_hand: 1 }] }])
+		const [row] = await rows()
+		expect(row).toMatchObject({ store: "a", problem: { code: "other-shop" } })
+
+		await tryAgain(row!)
+		expect(await send("k", now, "a")).toMatchObject({ sent: 1 })
+		expect(await rows()).toEqual([])
+	})
+
 	test("photos go before the events that show them, and once", async () => {
 		const jpeg = new Blob(["jpeg"])
 		const events = [doorEvent("placed", { photo: "p" })]

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { attempt, handedOver, lacks, stage, steppedAway } from "../src/store/door"
+import { fees } from "../src/store/earned"
+import type { Order } from "../src/store/known"
 import { fitted } from "../src/store/photo"
 import { type Clock, countdown, day, dayNumber, distance, moment, money, weekday } from "../src/store/say"
 import { count, metres, stops, today } from "../src/store/today"
@@ -82,6 +84,29 @@ describe("times as people say them", () => {
 		)
 		const dayOf = (d: Date) => dayNumber(d, clock)
 		expect(count(done, new Date("2026-11-24T11:00:00Z"), dayOf, d => weekday(d, clock))).toEqual({ today: 1, week: 3 })
+	})
+	test("what campaign goods brought: at most what was counted onto the shelf, until the campaign ends", () => {
+		const fee = { amount: 250, currency: "KES" }
+		const promise = task("p", { counted_quantity: 5, unit_fee: fee, hold_until: "2026-11-25T00:00:00.000Z" })
+		const sold = (id: string, day: number, ...items: [string, number][]) =>
+			order(id, {
+				delivered_at: `2026-11-${day}T10:00:00.000Z`,
+				items: items.map(([sku, quantity]) => ({ sku, quantity })),
+			} as Partial<Order>)
+		const first = sold("1", 24, ["SKU-7", 2], ["SKU-8", 9])
+		expect(fees([first], [promise])).toEqual([{ amount: 500, currency: "KES" }])
+		expect(fees([first, sold("2", 24, ["SKU-7", 40])], [promise])).toEqual([{ amount: 1250, currency: "KES" }])
+		expect(fees([sold("3", 26, ["SKU-7", 1])], [promise])).toEqual([])
+		const next = task("q", {
+			counted_quantity: 3,
+			unit_fee: { amount: 9, currency: "JPY" },
+			hold_until: promise.hold_until,
+		})
+		expect(fees([sold("4", 24, ["SKU-7", 7])], [promise, next])).toEqual([
+			{ amount: 1250, currency: "KES" },
+			{ amount: 18, currency: "JPY" },
+		])
+		expect(fees([first], [{ ...promise, unit_fee: null }])).toEqual([])
 	})
 	test("countdowns and distances", () => {
 		expect([0, 999, 61_000, 3_600_000, -5].map(countdown)).toEqual(["0:00", "0:01", "1:01", "1:00:00", "0:00"])

@@ -13,13 +13,12 @@ const AT_ONCE = 4
 
 export type Result = { state: "held" | "waiting" | "doing" | "done" | "failed"; say: string }
 
+/** One does a deed to one and says what came of it. key is the same when it is tried again: what arrived and was
+ * never answered is not done twice. */
+type One = (id: string, key: string) => Promise<string>
+
 /** Deed is what is done to one; say is what it is called, back the opposite if there is one. */
-export type Deed = {
-	say: string
-	one: (id: string) => Promise<string>
-	hold?: boolean
-	back?: { say: string; one: (id: string) => Promise<string> }
-}
+export type Deed = { say: string; one: One; hold?: boolean; back?: { say: string; one: One } }
 
 export class Bulk {
 	results = $state.raw<Record<string, Result>>({})
@@ -27,6 +26,7 @@ export class Bulk {
 	/** until is when what is held goes out, ms. */
 	until = $state.raw(0)
 	#timer: ReturnType<typeof setTimeout> | undefined
+	#keys = new Map<string, string>()
 
 	busy = $derived(Object.values(this.results).some(r => r.state === "waiting" || r.state === "doing"))
 	held = $derived(this.until > 0)
@@ -50,6 +50,7 @@ export class Bulk {
 	start(ids: string[], deed: Deed) {
 		if (this.busy || this.held || ids.length === 0) return
 		this.deed = deed
+		this.#keys.clear()
 		this.results = Object.fromEntries(ids.map(id => [id, { state: deed.hold ? "held" : "waiting", say: deed.say }]))
 		if (!deed.hold) return void this.#go(ids, deed.one)
 		this.until = Date.now() + HOLD_MS
@@ -80,6 +81,7 @@ export class Bulk {
 		if (!back) return false
 		this.results = {}
 		this.deed = back
+		this.#keys.clear()
 		void this.#go(ids, back.one)
 		return true
 	}
@@ -95,7 +97,7 @@ export class Bulk {
 			.filter(([, r]) => r.state === state)
 			.map(([id]) => id)
 
-	async #go(ids: string[], one: (id: string) => Promise<string>) {
+	async #go(ids: string[], one: One) {
 		const left = [...ids]
 		this.results = {
 			...this.results,
@@ -105,7 +107,7 @@ export class Bulk {
 			for (let id = left.shift(); id !== undefined; id = left.shift()) {
 				this.#set(id, { state: "doing", say: desk.w.doing })
 				try {
-					this.#set(id, { state: "done", say: await one(id) })
+					this.#set(id, { state: "done", say: await one(id, this.#key(id)) })
 				} catch (e) {
 					this.#set(id, { state: "failed", say: why(e, desk.w.unreachable) })
 				}
@@ -114,6 +116,12 @@ export class Bulk {
 		await Promise.all(Array.from({ length: AT_ONCE }, worker))
 		desk.said = desk.w.bulkDone(this.done, this.failed)
 		desk.look(true)
+	}
+
+	#key(id: string): string {
+		const key = this.#keys.get(id) ?? crypto.randomUUID()
+		this.#keys.set(id, key)
+		return key
 	}
 
 	#set(id: string, r: Result) {

@@ -15,6 +15,7 @@ import {
 	lastWord,
 	type Me,
 	type Order,
+	onSignedOut,
 	post,
 	type Remark,
 	type Store,
@@ -99,8 +100,12 @@ class Desk {
 	lookedAt = $state.raw(0)
 	stores = $state.raw<Record<string, Store>>({})
 	outcomes = $state.raw<Record<string, Outcome>>({})
+	/** inHand are the rows with an open form: whatever the lists say meanwhile, what is typed there stays. */
+	inHand = $state.raw<Record<string, Trouble>>({})
 	live = $state.raw(false)
 	unreachable = $state.raw(false)
+	/** signedOut is whether the session ended while something was being written, which stays on the screen. */
+	signedOut = $state.raw(false)
 	now = $state.raw(Date.now())
 	screen = $state.raw(location.hash)
 	/** selected is the row of the queue that the keys act on. */
@@ -126,8 +131,11 @@ class Desk {
 	rows = $derived.by(() => {
 		const rows = queue(this.lists)
 		const there = new Set(rows.map(row => row.id))
-		for (const [id, o] of Object.entries(this.outcomes)) {
-			if (!there.has(id) && fresh(o, this.now)) rows.push(o.trouble)
+		const settled = Object.values(this.outcomes).filter(o => fresh(o, this.now))
+		for (const t of [...settled.map(o => o.trouble), ...Object.values(this.inHand)]) {
+			if (there.has(t.id)) continue
+			there.add(t.id)
+			rows.push(t)
 		}
 		return rows.sort((a, b) => b.at - a.at || (a.id < b.id ? 1 : -1))
 	})
@@ -154,12 +162,15 @@ class Desk {
 			this.screen = location.hash
 			this.moved = true
 		})
-		addEventListener("pagehide", () => this.#sendAll())
+		addEventListener("pagehide", () => this.sendAll())
 		setInterval(() => {
 			this.now = clock()
 		}, 1000)
 		setInterval(() => this.look(true), LOOK_AGAIN_MS)
 		setInterval(() => void this.#warn(), WARN_MS)
+		onSignedOut(out => {
+			this.signedOut = out
+		})
 		void get<Me>("/v1/me").then(
 			me => {
 				this.me = me
@@ -437,13 +448,21 @@ class Desk {
 		return true
 	}
 
-	// sendAll is for a page that closes: what was decided is decided.
-	#sendAll() {
-		for (const held of this.#held) {
-			clearTimeout(held.timer)
-			lastWord(held.path, held.body, held.key)
-		}
+	/** sendAll is for a page that closes and for whoever signs out: what was decided is decided. */
+	sendAll(): Promise<unknown> {
+		const held = this.#held
 		this.#held = []
+		for (const h of held) clearTimeout(h.timer)
+		return Promise.all(held.map(h => lastWord(h.path, h.body, h.key)))
+	}
+
+	/** keepInHand keeps a row in the queue until what it answers is called. */
+	keepInHand(t: Trouble): () => void {
+		this.inHand = { ...this.inHand, [t.id]: t }
+		return () => {
+			const { [t.id]: _, ...rest } = this.inHand
+			this.inHand = rest
+		}
 	}
 
 	#note(

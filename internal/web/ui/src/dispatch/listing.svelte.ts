@@ -33,6 +33,7 @@ export class Listing<T extends { id: string }> {
 	async show(ids: string[]) {
 		const asked = ++this.#asked
 		this.loading = true
+		this.problem = ""
 		const rows = await Promise.all(ids.map(id => get<T>(`${this.one}/${id}`).catch(() => undefined)))
 		if (asked !== this.#asked) return
 		this.more = false
@@ -70,7 +71,7 @@ export class Listing<T extends { id: string }> {
 		this.rows = rows
 		const there = new Set(rows.map(row => row.id))
 		this.chosen = new Set([...this.chosen].filter(id => there.has(id)))
-		this.leave()
+		this.#unwatch()
 		this.#stops = rows.map(({ id }) => {
 			let soon: ReturnType<typeof setTimeout> | undefined
 			const stop = desk.watch(id, () => {
@@ -96,8 +97,13 @@ export class Listing<T extends { id: string }> {
 		this.rows = this.rows.map(r => (r.id === row.id ? row : r))
 	}
 
-	/** leave ends the watching. */
+	/** leave ends the watching; what is still on its way is for nobody. */
 	leave() {
+		this.#asked++
+		this.#unwatch()
+	}
+
+	#unwatch() {
 		for (const stop of this.#stops) stop()
 		this.#stops = []
 	}

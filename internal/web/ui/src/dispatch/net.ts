@@ -35,16 +35,34 @@ export type Policy = Schemas["Policy"]
 export type Imported = Schemas["StoreImport"]
 export type Page<T> = { data: T[]; next_cursor: string | null; has_more: boolean }
 
-/** toSignIn leaves for the page where one signs in, and comes back here afterwards. */
-export function toSignIn() {
-	location.assign(`/signin?next=${encodeURIComponent("/dispatch/")}`)
+/** signInAt is the page where one signs in. The screen goes along behind the #, from page to page. */
+export const signInAt = () => `/signin?next=${encodeURIComponent("/dispatch/")}${location.hash}`
+
+// typed is whether somebody has written what would be lost with the page.
+const written = new WeakSet<EventTarget>()
+const typed = () =>
+	[...document.querySelectorAll<HTMLInputElement | HTMLTextAreaElement>("main textarea, main form input")].some(
+		field => written.has(field) && field.value !== "" && !field.closest(".filters"),
+	)
+
+let tell: (out: boolean) => void = () => {}
+
+/** onSignedOut has tell called when a session ended under what somebody was writing, and when there is one again. */
+export function onSignedOut(how: typeof tell) {
+	tell = how
+	addEventListener("input", e => e.target && written.add(e.target))
 }
 
 async function signedIn<T>(what: Promise<T>): Promise<T> {
 	try {
-		return await what
+		const answer = await what
+		tell(false)
+		return answer
 	} catch (e) {
-		if (e instanceof KeyGone) toSignIn()
+		if (e instanceof KeyGone) {
+			if (typed()) tell(true)
+			else location.assign(signInAt())
+		}
 		throw e
 	}
 }
@@ -78,11 +96,12 @@ export const put = <T>(path: string, body: unknown, match?: number) =>
 export const upload = <T>(path: string, body: Blob, type: string, id?: string) =>
 	signedIn(ask<T>({ method: "POST", path, body, type, ...(id && { id }) }))
 
-/** lastWord is post for a page that is being closed. */
-export function lastWord(path: string, body: unknown, id: string) {
-	void fetch(path, {
+/** lastWord is post for a page that is being closed; nobody hears what became of it, only when that is over. */
+export async function lastWord(path: string, body: unknown, id: string) {
+	await fetch(path, {
 		method: "POST",
 		keepalive: true,
+		signal: AbortSignal.timeout(5000),
 		headers: { "Idempotency-Key": id, "Content-Type": "application/json" },
 		body: body === undefined ? null : JSON.stringify(body),
 	}).catch(() => {})

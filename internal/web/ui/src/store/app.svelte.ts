@@ -113,6 +113,11 @@ class App {
 
 	/** pair keeps the key that this phone got. */
 	async pair(credential: Credential) {
+		// What another shop's orders were is nothing to this one; what waits for that shop stays, as refused.
+		if (this.known.store && this.known.store.id !== credential.store) {
+			await keep("known", undefined)
+			await keep("doors", undefined)
+		}
 		await keep("credential", credential)
 		this.paired = true
 		await this.look(true)
@@ -136,7 +141,10 @@ class App {
 	async do(did: Did, hold = 0, extra: Extra = {}): Promise<Row> {
 		let row: Row
 		try {
-			row = await add(did, new Date(truly()), hold && Date.now() + hold, extra)
+			row = await add(did, new Date(truly()), hold && Date.now() + hold, {
+				...extra,
+				store: this.known.store?.id,
+			})
 			this.full = false
 		} catch (error) {
 			this.full = true

@@ -8,7 +8,13 @@ const DEAF_MS = 50_000
 export function listen(key: string | undefined, heard: () => void, ended: () => void): () => void {
 	const stop = new AbortController()
 	let deaf: ReturnType<typeof setTimeout> | undefined
+	// Also one that is never answered is deaf.
+	const listening = () => {
+		clearTimeout(deaf)
+		deaf = setTimeout(() => stop.abort(), DEAF_MS)
+	}
 	const follow = async () => {
+		listening()
 		const response = await fetch("/v1/store/events/stream", {
 			headers: key ? { Authorization: `Bearer ${key}` } : {},
 			credentials: key ? "omit" : "same-origin",
@@ -19,8 +25,7 @@ export function listen(key: string | undefined, heard: () => void, ended: () => 
 		if (!reader) return
 		const text = new TextDecoder()
 		for (;;) {
-			clearTimeout(deaf)
-			deaf = setTimeout(() => stop.abort(), DEAF_MS)
+			listening()
 			const { done, value } = await reader.read()
 			if (done) return
 			// A heartbeat is a comment. "retry" is how a stream begins: what happened just before is not in it.

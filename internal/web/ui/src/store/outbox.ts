@@ -25,15 +25,21 @@ export type Row = {
 	sent?: boolean
 	tries: number
 	did: Did
+	/** store is the shop that the phone was paired with; what was done for one is never sent as another's. */
+	store?: string | undefined
 	problem?: Problem
 }
 
 /** Extra is what is kept together with a row, both or neither. */
-export type Extra = { photo?: { id: string; jpeg: Blob } | undefined; value?: { name: string; value: unknown } }
+export type Extra = {
+	photo?: { id: string; jpeg: Blob } | undefined
+	value?: { name: string; value: unknown }
+	store?: string | undefined
+}
 
 /** add queues what the owner did at a time, to be sent when due (ms) has come. It is durable when this resolves. */
 export async function add(did: Did, at: Date, due = 0, extra: Extra = {}): Promise<Row> {
-	const row: Omit<Row, "n"> = { id: newId(), at: at.toISOString(), due, tries: 0, did }
+	const row: Omit<Row, "n"> = { id: newId(), at: at.toISOString(), due, tries: 0, did, store: extra.store }
 	const n = await change(["outbox", "photos", "values"], table => {
 		if (extra.photo) table("photos").put({ jpeg: extra.photo.jpeg, at: row.at } satisfies Kept, extra.photo.id)
 		if (extra.value) table("values").put(extra.value.value, extra.value.name)
@@ -73,13 +79,17 @@ export const tryAgain = (row: Row) => {
 /** Outcome of sending: when to come again (ms from now; undefined: when something new is queued). */
 export type Outcome = { keyGone?: boolean; unreachable?: boolean; again?: number; sent: number }
 
-/** send sends what is due, oldest first, and stops when the server cannot be reached. Call it under turn. */
-export async function send(key: string | undefined, now: () => number = Date.now): Promise<Outcome> {
+/** send sends what is due as store, oldest first, and stops when the server cannot be reached. Call it under turn. */
+export async function send(key: string | undefined, now: () => number = Date.now, store?: string): Promise<Outcome> {
 	const out: Outcome = { sent: 0 }
 	const behind = new Set<string>() // what stays in order behind a row that cannot go yet
 	for (const row of await rows()) {
 		const lane = laneOf(row.did)
 		if (row.problem || behind.has(lane)) continue
+		if (store && row.store && row.store !== store) {
+			await save({ ...row, problem: { status: 409, code: "other-shop" } })
+			continue
+		}
 		const wait = row.due - now()
 		if (wait > 0) {
 			behind.add(lane)
@@ -211,8 +221,9 @@ async function ownStore(key: string | undefined): Promise<string> {
 
 type Results = { results: ScanResult[] }
 
-// answered gives the first of a list of results, and throws for what was refused of a list. What is refused may be sent again under its id, so the
-// row stays whole; and since the answer may then be another, the call has no Idempotency-Key.
+// answered gives the first of a list of results, and throws for what was refused of a list. What is refused
+// may be sent again under its id, so the row stays whole; and since the answer may then be another, the call
+// has no Idempotency-Key.
 function answered({ results }: Results) {
 	const refused = results.find(r => r.result === "refused")
 	if (refused) throw new Refusal(refused.problem ?? { status: 409, code: "refused" })

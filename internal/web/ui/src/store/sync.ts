@@ -11,7 +11,7 @@ import { ask, KeyGone, Refusal, skew, truly, Unreachable } from "./server"
  * Credential says how this phone shows whose it is: by the cookie that pairing set, which no script can
  * read, or by a key that somebody pasted.
  */
-export type Credential = { key?: string; at: string }
+export type Credential = { key?: string | undefined; store?: string | undefined; at: string }
 
 export type Synced = Outcome & { known?: Known }
 
@@ -20,11 +20,12 @@ export function sync(whole: boolean): Promise<Synced> {
 	return turn(async () => {
 		const credential = await recall<Credential>("credential")
 		if (!credential) return { keyGone: true, sent: 0 }
-		const outcome: Synced = await send(credential.key)
+		const outcome: Synced = await send(credential.key, undefined, credential.store)
 		if (outcome.keyGone || outcome.unreachable) return outcome
 		try {
 			outcome.known = await look(credential.key, whole || outcome.sent > 0)
-			await keep("known", outcome.known)
+			// Whoever unpaired the phone meanwhile wants nothing of the shop left on it.
+			if (await recall("credential")) await keep("known", outcome.known)
 		} catch (error) {
 			if (error instanceof KeyGone) outcome.keyGone = true
 			else if (error instanceof Unreachable) outcome.unreachable = true

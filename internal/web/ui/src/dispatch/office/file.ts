@@ -103,6 +103,17 @@ export function refused(all: string[], lines: boolean, failed: Map<number, Mista
 		.concat("\n")
 }
 
+/** unreadable are the rows that nobody told of and that are not UTF-8. Where a byte could not be read there is
+ * U+FFFD now: sent like this, the server would take it for what the file says. */
+export function unreadable(all: string[], lines: boolean, told: (row: number) => boolean): Mistake[] {
+	const out: Mistake[] = []
+	for (let i = lines ? 0 : 1; i < all.length; i++) {
+		if (!told(i + 1) && all[i]?.includes("\uFFFD"))
+			out.push({ row: i + 1, field: "", code: "not-utf8", detail: "the text is not valid UTF-8" })
+	}
+	return out
+}
+
 /** grouped are the mistakes by their row. */
 export function grouped(mistakes: Mistake[]): Map<number, Mistake[]> {
 	const out = new Map<number, Mistake[]>()

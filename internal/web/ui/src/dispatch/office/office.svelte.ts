@@ -16,14 +16,15 @@ class Office {
 	#timers = new Map<string, ReturnType<typeof setTimeout>>()
 
 	constructor() {
-		addEventListener("pagehide", () => {
-			for (const [id, timer] of this.#timers) {
-				clearTimeout(timer)
-				const w = this.waiting[id]
-				if (w) lastWord(w.path, undefined, w.key)
-			}
-			this.#timers.clear()
-		})
+		addEventListener("pagehide", () => this.sendAll())
+	}
+
+	/** sendAll is for a page that closes and for whoever signs out: what was decided is decided. */
+	sendAll(): Promise<unknown> {
+		const held = [...this.#timers.keys()].map(id => this.waiting[id]).filter(w => w !== undefined)
+		for (const timer of this.#timers.values()) clearTimeout(timer)
+		this.#timers.clear()
+		return Promise.all(held.map(w => lastWord(w.path, undefined, w.key)))
 	}
 
 	async speak(lang: "en" | "zh") {

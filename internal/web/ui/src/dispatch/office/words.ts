@@ -107,6 +107,8 @@ export const en = {
 		demand: "Count past demand",
 		"prestock-plans": "Make plans",
 		erase: "Erase personal data",
+		search: "Make new orders findable",
+		"order-messages": "Tell stores' phones of orders",
 	} as Record<string, string>,
 	everySeconds: (n: number) => (n === 1 ? "every second" : `every ${n} seconds`),
 	everyMinutes: (n: number) => (n === 1 ? "every minute" : `every ${n} minutes`),

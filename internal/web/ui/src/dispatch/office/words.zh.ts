@@ -100,6 +100,8 @@ export const zh: OfficeWords = {
 		demand: "统计历史需求",
 		"prestock-plans": "制定计划",
 		erase: "删除个人数据",
+		search: "让新订单可被搜索",
+		"order-messages": "向店铺手机通知订单",
 	},
 	everySeconds: n => `每 ${n} 秒`,
 	everyMinutes: n => `每 ${n} 分钟`,
